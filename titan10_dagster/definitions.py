@@ -14,11 +14,11 @@ from titan10_dagster.ingest.context import open_context
 
 
 @dg.definitions
-@cache  # Dagster calls this function three times in a run
+@cache  # in the process of a run, Dagster calls this function three times
 def defs() -> dg.Definitions:
-    # Dagster warns because each exchange has its own backfill policy. The policies apply to backfills from the UI. Jobs
-    # with several exchanges are launched by schedules and sensors with a range of days, so no policy applies to these
-    # jobs.
+    # Dagster warns if a job has assets with different backfill policies. Each exchange has its own policy, so this is
+    # true of jobs with several exchanges. The warning does not matter, because Dagster applies policies only to
+    # backfills from the UI. Jobs with several exchanges are launched by schedules and sensors, with a range of days.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     loaded = settings.load()
     logs.configure(loaded)

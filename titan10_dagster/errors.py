@@ -25,10 +25,11 @@ Titan10Error
     │   ├── Banned            418 or similar: the breaker opens until `until`; not repeated
     │   └── BreakerOpen       no request was made: the breaker is open until `until`
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
-    │                         ten minutes, then for longer times. Without a status: this machine's clock is wrong
+    │                         ten minutes, then for longer times. An error without HTTP status means that this
+    │                         machine's clock is wrong
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
     ├── MarketChanged         the symbol belonged to another market on these days; they are not fetched
-    └── Postponed             no request was made: at the exchange's pace, it would be too late for the poll
+    └── Postponed             no request was made: the exchange's pace allows it only after the deadline of the poll
 """
 
 from __future__ import annotations
@@ -171,4 +172,4 @@ class MarketChanged(FetchError):
 
 
 class Postponed(FetchError):
-    """No request was made: at the exchange's pace it would have been sent after the deadline of the poll."""
+    """No request was made, because the exchange's pace allows the request only after the deadline of the poll."""

@@ -3,8 +3,8 @@
 Each process that runs Titan-10's code calls `configure` once: commands, the code server and runs. From then on,
 Titan-10's modules, libraries and Dagster's runs log through one handler, with the same fields. `run`, `job`, `step` and
 `partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line.
-Therefore the removal covers every line, also lines of libraries and tracebacks. A secret is a secret value of the
-settings, or a text that looks like a secret.
+Therefore the removal covers every line, also lines of libraries and tracebacks. Two kinds of texts are removed: the
+values of secret settings such as passwords, and texts that look like a secret.
 
 These lines do not go to Dagster's event log, because each line in the event log stays in the database for ever.
 Messages for the UI are logged with `context.log`.
@@ -159,7 +159,10 @@ _SHARED: list[Any] = [
 
 
 def _from_dagster(_: object, __: str, event: Event) -> Event:
-    """Return the event with the fields of Dagster's run. Its text becomes the message without these fields."""
+    """Return an event of Dagster with the run, job, step and partition as fields.
+
+    Dagster's text repeats these fields, so it is replaced by the original message. Other events do not change.
+    """
     meta = getattr(event.get("_record"), "dagster_meta", None)
     if meta is None:
         return event

@@ -103,16 +103,20 @@ class CheckSettings(_Section):
         0.01,
         ge=0,
         le=1,
-        description="the checks `valid` and `on_grid` are errors, not warnings, if a larger share of rows is broken",
+        description="the checks `valid` and `on_grid` are errors, not warnings, if the share of broken rows of a "
+        "symbol and day is above this value, and their number is above checks.broken_rows",
     )
     broken_rows: int = Field(
-        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, with any share"
+        3,
+        ge=0,
+        description="up to this many broken rows of a symbol and day are only a warning, whatever their share is",
     )
     unexplained_share: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="the check `explained` fails if a larger share of a symbol's day is missing without a final reason",
+        description="the check `explained` fails if the share of a symbol's day that is missing without a final reason "
+        "is above this value",
     )
     stray_bp: float = Field(
         100,
@@ -120,7 +124,10 @@ class CheckSettings(_Section):
         description="a close deviates if it is this many basis points away from the median of three or more exchanges",
     )
     stray_share: float = Field(
-        0.05, ge=0, le=1, description="the check `near_others` warns if a larger share of a day's minutes deviates"
+        0.05,
+        ge=0,
+        le=1,
+        description="the check `near_others` warns if the share of a day's minutes that deviate is above this value",
     )
 
 

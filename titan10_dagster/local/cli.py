@@ -35,8 +35,9 @@ class Commands(click.Group):
     """The group of all commands. It turns exceptions into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # The modules of Dagster and ccxt have a million objects. With Python's default of 700, the garbage collector
-        # runs 980 times during their import. This takes a fifth of the time of the import.
+        # The garbage collector runs when the number of new objects reaches this threshold. The modules of Dagster and
+        # ccxt have a million objects. With Python's default threshold of 700, the collector runs 980 times during their
+        # import. This takes a fifth of the time of the import.
         gc.set_threshold(10_000)
         # When Python ends, it collects the garbage of all modules. With Dagster and ccxt in memory, this takes seconds.
         # Frozen objects are not collected.
@@ -106,9 +107,10 @@ def up() -> None:
 
 @main.command()
 def demo() -> None:
-    """Run an offline demo: backfill sandbox exchanges, and compare the stored candles with their candles.
+    """Run an offline demo: backfill sandbox exchanges, and compare the stored candles with the sandbox.
 
-    DEMO_KEEP=1 keeps the UI running until Ctrl-C. All files are below .titan10/demo. Each demo empties it first.
+    DEMO_KEEP=1 keeps the UI running until Ctrl-C. All files are below .titan10/demo. Each demo first empties
+    this folder.
     """
     from titan10_dagster.local.commands.demo import run_demo
 
@@ -297,9 +299,10 @@ def export(
 @click.option("--history", is_flag=True, help="Show earlier probes; no request is made.")
 @json_option
 def probe(exchange: str, history: bool, as_json: bool) -> None:
-    """Measure how an EXCHANGE behaves with at most ten requests, and compare the results with expected values.
+    """Measure the behaviour of an EXCHANGE, and compare the results with expected values.
 
-    The exit code is 1 if a property differs. The exchange must be in titan10.toml, with a symbol that it lists.
+    This takes at most ten requests. The exchange must be in titan10.toml, with a symbol that the exchange lists. The
+    exit code is 1 if a property differs.
     """
     from titan10_dagster.local.commands.probe import run_probe, show_history
 

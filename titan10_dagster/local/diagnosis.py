@@ -42,7 +42,7 @@ OLDEST_POSTGRESQL = 15
 FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
-# The scope of a default setting in a message, by the column `source` of PostgreSQL's view pg_settings.
+# For the column `source` of PostgreSQL's view pg_settings: the words for it in a message.
 _SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 

@@ -1,7 +1,8 @@
-"""The entry point of the command `titan10`. It is small, so that a signal during the imports gives one sentence.
+"""The entry point of the command `titan10`.
 
-At the top, it imports only modules that Python has already loaded. A signal while Python itself starts ends the process
-without a sentence.
+If a signal interrupts the import of the other modules, this module prints one sentence and no stack trace. This module
+itself imports at the top only modules that Python has already loaded, because a signal before `main` runs ends the
+process without this sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> None:
         _end("Interrupted. Nothing was done.")
     try:
         command()
-    except KeyboardInterrupt:  # the command handles an interruption itself, so this came before or after it
+    except KeyboardInterrupt:  # before or after the command, which handles an interruption itself
         _end("Interrupted.")
     finally:
         # The command has ended. While Python frees its modules, a signal does not change the exit code any more. Ctrl-C
@@ -38,7 +39,7 @@ def main() -> None:
 def is_interruption(error: BaseException | None) -> bool:
     """Return whether the error is KeyboardInterrupt, or was raised because of it.
 
-    An interruption of an import inside a class body becomes a RuntimeError, for example.
+    For example, if an import is interrupted while Python creates a class, the error is a RuntimeError.
     """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

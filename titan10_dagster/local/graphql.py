@@ -77,7 +77,8 @@ def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
 def make_pools(url: str, pools: Iterable[str]) -> None:
     """Create the pools that do not exist yet, with a limit of 1. Limits of existing pools do not change.
 
-    Dagster creates a pool when the first run of the pool is queued. Until then Dagster starts all runs at once.
+    Dagster itself creates a pool only when the first run of the pool is queued. Runs that Dagster starts before the
+    pool exists are not limited.
     """
     known = {limit["concurrencyKey"] for limit in run_query(url, POOLS)["instance"]["concurrencyLimits"]}
     for pool in sorted(set(pools) - known):

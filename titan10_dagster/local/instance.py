@@ -115,7 +115,8 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
         "TITAN10_HOME": str(home),
         "TITAN10_DATABASE__URL": url,
         "TITAN10_DATABASE__DAGSTER_URL": database_of_dagster(settings, url),
-        # If a mistake in titan10.toml prevents the code location from loading, backfills wait and do not fail.
+        # A mistake in titan10.toml can prevent the code location from loading. With this variable, backfills then wait
+        # and do not fail.
         "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
     }
 

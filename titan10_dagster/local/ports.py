@@ -14,7 +14,8 @@ def free_port(wanted: int = 0) -> int:
     candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
     for port in candidates:
         with socket.socket() as probe:
-            # PostgreSQL sets the same option. With it, closing connections of an earlier server do not occupy the port.
+            # Without this option, a port counts as taken while old connections of an earlier server are closing.
+            # PostgreSQL sets the same option.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))

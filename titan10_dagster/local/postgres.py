@@ -35,7 +35,7 @@ DATABASE = "titan10"  # the name of the database, and of the role that owns the 
 
 
 def _silent(_: str) -> None:
-    """Discard a message: the default of `EmbeddedPostgres`."""
+    """Discard a message. This function is the default of `say` in EmbeddedPostgres."""
 
 
 class EmbeddedPostgres:

@@ -64,7 +64,10 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
         folder = wanted
     if folder == elsewhere:
         _hand_over(elsewhere, account)
-        say(f"The account {account.name} cannot reach {wanted}: PostgreSQL's data is in {elsewhere}.")
+        say(
+            f"PostgreSQL's data is in {elsewhere}, because the account {account.name} could not write in {wanted} when "
+            "the data was created."
+        )
     return Place(folder, _reachable_binaries(account), account)
 
 

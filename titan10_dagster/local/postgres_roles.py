@@ -58,10 +58,11 @@ def keep_locks_for_owner(cursor: Cursor, owner: str) -> None:
 def separate_superuser_password(
     file: Path, url_with: Callable[[str], str], shared: str, write: Callable[..., None]
 ) -> str:
-    """Return the superuser's password. If it is still the owner's password, replace it first.
+    """Return the superuser's password. If the superuser still has the owner's password, set a new password first.
 
-    Servers created by version 0.1.0 have one password for both roles. `url_with` returns the superuser's URL for a
-    password. `write` writes a file that only the server's account can read.
+    Servers created by version 0.1.0 have one password for both roles. `shared`: the password of both roles.
+    `url_with` takes a password, and returns the superuser's URL with this password. `write` writes a file that only
+    the server's account can read.
     """
     if file.exists():
         return file.read_text()

@@ -18,7 +18,7 @@ from titan10_dagster.local.supervision import Service
 from titan10_dagster.settings import Settings
 
 LOCATION = "titan10_dagster"
-SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 104 to 108
+SOCKET_PATH_LIMIT = 100  # length of a path in bytes; operating systems refuse paths above 104 or 108 bytes
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,10 @@ def socket_path(data: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"titan10-{os.geteuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-        raise SettingsError(f"{folder} belongs to another account. Move the project to a shorter path.")
+        raise SettingsError(
+            f"The path {data} is too long for a socket below it, and {folder} belongs to another account. Move the "
+            "project to a shorter path."
+        )
     return folder / "code.sock"
 
 

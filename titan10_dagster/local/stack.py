@@ -38,7 +38,7 @@ from titan10_dagster.local.supervision import Child, ProcessFailed, Watchdog, en
 from titan10_dagster.settings import Settings
 
 MODULE = "titan10_dagster.definitions"
-START_SECONDS = 180.0  # enough to import everything without compiled bytecode on a busy machine
+START_SECONDS = 180.0  # limit of a start; imports without compiled bytecode are slow on a busy machine
 GRACE_SECONDS = 10.0
 UNIMPORTANT = {"alerts"}  # checks of `titan10 doctor` that are not reported at each start
 TICK_SECONDS = 0.2

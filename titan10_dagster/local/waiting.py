@@ -13,7 +13,7 @@ LOGGERS = (
     "titan10_dagster.defs.step_errors",
     "titan10_dagster.store.database",
 )
-QUIET_SECONDS = 30.0  # the same cause may be logged every second, so the next message comes after this time
+QUIET_SECONDS = 30.0  # pause between two messages, because the same reason may be logged every second
 
 
 @contextmanager

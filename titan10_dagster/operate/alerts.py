@@ -186,9 +186,9 @@ def _unsettled(
 ) -> list[Slice]:
     """Return the slices of listed symbols that the daily settlement should have completed.
 
-    A series is on duty since the first day that was fetched before the end of the next day. Earlier days are left out,
-    because they are history that was not requested yet. `recent`: the ledger of the exchange's last days. `listed`: the
-    listed symbols.
+    The settlement is responsible for a series from the first day that was fetched in time: before the end of the next
+    day. Slices of earlier days are left out, because they are history that was not requested yet. `recent`: the ledger
+    of the exchange's last days. `to_be_settled`: the days to return. `listed`: the listed symbols.
     """
     unsettled = []
     for slice_ in recent.unsettled():
@@ -211,7 +211,7 @@ def _polled_until(recent: LedgerDays, now: datetime) -> datetime | None:
     for slice_, row in recent.ledger.items():
         if slice_.day < now.date() - _DAY:
             continue
-        # Live polling has covered only a part of a live slice.
+        # A live slice has candles only up to the last poll, and not up to the end of its day.
         ends.append(row.covered_until if row.state == SliceState.LIVE else slice_.end)
     return max(ends, default=None)
 

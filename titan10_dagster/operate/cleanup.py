@@ -1,10 +1,10 @@
 """Removes old files from the landing zone and from the cache of archive files.
 
-Four kinds of files are removed: landed files after their candles were stored in the database, old evidence, files of
-interrupted writes, and archive files that were not used for a long time.
+Four kinds of files are removed: landed files after their candles were stored in the database, old evidence (replaced
+and unreadable landed files), files of interrupted writes, and archive files that were not used for a long time.
 
-A landed file is removed if its fetch, or a later fetch, has settled the slice in the ledger. The candles were then
-written in the same transaction. The start of the exchange in the settings does not matter. A landed file is also
+A landed file is removed if its fetch, or a later fetch, has settled the slice in the ledger. The transaction that
+settles a slice also stores its candles. This applies to days before the exchange's `start` too. A landed file is also
 removed if the settings do not keep candles of its day any more. A replaced file is removed only if all its valid
 candles are stored.
 """
@@ -96,7 +96,7 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
     removable: list[LandedFile] = []
     for file in leftovers.files(folder):
         if file.kind not in oldest or file.modified >= oldest[file.kind]:
-            continue  # the file is kept for longer
+            continue  # the file is not old enough, or its kind is kept forever
         if file.kind is Kind.LANDED:
             landed.append(file)
         elif file.kind is not Kind.SUPERSEDED or _is_stored(titan10, file):

@@ -38,8 +38,9 @@ def start_time(pid: int) -> str:
 def machine() -> str:
     """Return an identifier of the machine: the boot id of the system, and the namespace of the process ids.
 
-    Within this identifier, two running processes never have the same id. The host name is not sufficient, because it
-    can change, and other machines can have the same host name. The host name is used only if the system has no boot id.
+    Two running processes with the same identifier of the machine never have the same process id. The host name is not
+    sufficient, because it can change, and other machines can have the same host name. The host name is used only if the
+    system has no boot id.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

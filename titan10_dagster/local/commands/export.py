@@ -28,7 +28,7 @@ from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
 from titan10_dagster.store.series import stored_series
 
-# About a month of 1m candles. Only one piece at a time is in memory.
+# A file is written in pieces of this many candles (about a month of 1m candles), so that only one piece is in memory.
 CANDLES_A_PIECE = 45_000
 
 
@@ -94,8 +94,8 @@ class Exported:
     """A series in its file.
 
     `path` is None if there was no candle to write. `holed`: the number of bars with missing minutes. `completeness`
-    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the stretches with
-    candles from candle files, as JSON values. All other candles came by REST.
+    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: a JSON object for each
+    stretch of time in which the candles came from a candle file. All other candles came by REST.
     """
 
     symbol: str
@@ -191,9 +191,10 @@ def _path(request: Request, source: Source) -> Path:
 
 
 def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
-    """Reject an export that would write two series to one file. The check assumes a disk that ignores case.
+    """Reject an export that would write two series to one file.
 
-    This happens only with a format that prescribes the file names, such as freqtrade's.
+    Only a format that prescribes the file names, such as freqtrade's, can have one name for two series. Names that
+    differ only in upper and lower case count as one name, because some disks ignore case.
     """
     symbols: dict[str, str] = {}
     for source in sources:
@@ -246,7 +247,10 @@ def _unwritable(path: Path, error: OSError) -> Titan10Error:
 
 
 def _files(db: Database, series: Series, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the stretches with candles from candle files, as JSON values. Instants are ISO 8601 texts."""
+    """Return a JSON object for each stretch of time in which the candles came from a candle file.
+
+    Instants are ISO 8601 texts.
+    """
     found = []
     for row in reader.provenance(db, series, start, end).to_dict("records"):
         found.append(
@@ -276,7 +280,7 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
 def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
     """Return the range from `start` to `end`, without the time before the first and after the last stored candle.
 
-    The range consists of whole candles of the file. If no candle is stored, the range is empty.
+    `start` moves by whole candles of the file's timeframe. If no candle is stored, the range is empty.
     """
     series = source.series
     for row in stored_series(db, series.exchange):

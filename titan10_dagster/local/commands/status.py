@@ -91,7 +91,11 @@ def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _all_settled(row: Mapping[str, Any]) -> str:
-    """Return a text with the days on which every series is settled: up to a day, since a day, or both."""
+    """Return the text of the column "all settled", such as "to 2024-01-31, since 2024-03-01".
+
+    On all days up to the first date, and on all days since the second date, every series is settled. The text can lack
+    either part.
+    """
     parts = {"to": row["complete_to"], "since": row["complete_since"]}
     return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
 
