@@ -103,20 +103,17 @@ class CheckSettings(_Section):
         0.01,
         ge=0,
         le=1,
-        description="the checks `valid` and `on_grid` are errors, not warnings, if the share of broken rows of a "
-        "symbol and day is above this value, and their number is above checks.broken_rows",
+        description="the checks `valid` and `on_grid` are errors, not warnings, if more than this share of the "
+        "rows of a symbol and day is broken; see also broken_rows",
     )
     broken_rows: int = Field(
-        3,
-        ge=0,
-        description="up to this many broken rows of a symbol and day are only a warning, whatever their share is",
+        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, whatever their share"
     )
     unexplained_share: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="the check `explained` fails if the share of a symbol's day that is missing without a final reason "
-        "is above this value",
+        description="the check `explained` fails if more than this share of a symbol's day is missing without a final reason",
     )
     stray_bp: float = Field(
         100,
@@ -124,10 +121,7 @@ class CheckSettings(_Section):
         description="a close deviates if it is this many basis points away from the median of three or more exchanges",
     )
     stray_share: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="the check `near_others` warns if the share of a day's minutes that deviate is above this value",
+        0.05, ge=0, le=1, description="the check `near_others` warns if more than this share of a day's minutes deviate"
     )
 
 
