@@ -113,7 +113,8 @@ class CheckSettings(_Section):
         0.05,
         ge=0,
         le=1,
-        description="the check `explained` fails if more than this share of a symbol's day is missing without a final reason",
+        description="the check `explained` fails if more than this share of a symbol's day is missing without a "
+        "final reason",
     )
     stray_bp: float = Field(
         100,
