@@ -36,7 +36,7 @@ import numpy as np
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
 
-SAMPLE = 30  # this many candles before and after a jump are compared
+SAMPLE = 30  # the number of candles that are compared on each side of a jump
 _SMALLEST_JUMP = 3.5
 _JUMP_WITHOUT_SILENCE = 8.0
 _JUMP_WITHOUT_VOLUMES = 10.0

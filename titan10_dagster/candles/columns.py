@@ -33,7 +33,7 @@ class MalformedRows(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Candles:
-    """Candles in any order. Results of methods can share memory with the original, so no array is ever changed.
+    """Candles in any order. Never change an array: the results of methods can share memory with the original.
 
     times: the starts of the candles, an array of shape (n,) and type datetime64[ms], in UTC without a time zone.
     values: an array of shape (5, n) and type float64. Its rows are open, high, low, close and volume. Each row is

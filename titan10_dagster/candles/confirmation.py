@@ -64,7 +64,7 @@ def unconfirmed(
 
 
 def _suspicious(active: Mapping[str, Market], listed: Iterable[Market]) -> dict[str, str]:
-    """Return the changes of active markets that are too many to be accepted at once, by symbol."""
+    """Return, by symbol, the changes that are not accepted at once, because too many active markets have changed."""
     missing, inactive, other = _changes(active, listed)
     most = _ACCEPTED_SHARE * len(active)
     found: dict[str, str] = {}

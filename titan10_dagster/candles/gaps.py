@@ -109,7 +109,8 @@ _REASONS = tuple(Reason)
 class Gap:
     """A run of missing candles from `start` to `end` (exclusive). All instants are aware and UTC.
 
-    observations: the number of counted answers that were complete but did not contain these candles.
+    observations: the number of complete answers without these candles. An answer is counted only if it comes at least
+        OBSERVATION_SPACING after the last counted answer. A file that is published after the day counts as two answers.
     first_seen: the time at which the gap was found first.
     last_seen: the time of the last counted answer.
     """

@@ -43,7 +43,7 @@ from titan10_dagster.candles.columns import Floats, Mask
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import Timeframe
 
-BUSY = 0.1  # a series is busy if at most this share of its candles is absent on its best days
+BUSY = 0.1  # a series is busy if at most this share of its candles is absent on good days (`absence_on_good_days`)
 FEWEST = 2  # the minimum number of busy series in a shared silence
 NEIGHBOURS = 7  # the trading of a series is estimated from this many stored days before and after a day
 INTERRUPTED = 1.25  # if a silence has a few candles in it, its minimum length is multiplied by this factor
@@ -193,7 +193,7 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
 
     At least four of five candles are absent between each end of a group and each stored candle in the group. The groups
     are the maximal segments of a sequence that counts an absent candle as 1 and a stored candle as -4 (Ruzzo and Tompa,
-    1999). A run counts at most as much as the shortest silence. Otherwise a long silence would absorb the next runs.
+    1999). At most `shortest_silence` candles of a run are counted. Otherwise a long silence would absorb the next runs.
 
     A stored candle next to midnight always separates two groups. Therefore the groups do not depend on which days are
     read.

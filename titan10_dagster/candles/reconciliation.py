@@ -119,7 +119,10 @@ def _absent(slice_: Slice, candles: Candles, place: int, *, of_archive: bool) ->
 
 
 def rate_of(comparisons: Sequence[Comparison], population: int) -> Rate:
-    """Return the share of differing candles in a sample of `population` slices."""
+    """Return the rate of differing candles in a sample.
+
+    `population`: the number of slices that the sample represents.
+    """
     return Rate(
         candles=sum(comparison.candles for comparison in comparisons),
         differing=sum(comparison.differing for comparison in comparisons),

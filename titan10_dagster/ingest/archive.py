@@ -73,7 +73,8 @@ async def read_archive(
 ) -> ArchiveReport:
     """Fetch the slices that the archive has, and pass each slice to `land`.
 
-    `beside`: other slices that count for the choice between daily and monthly files; see `plan_units`.
+    `beside`: slices that also count for the choice between daily and monthly files, although they are not fetched
+        here; see `plan_units`.
     """
     async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(
