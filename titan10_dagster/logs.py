@@ -41,8 +41,8 @@ _PATTERNS = (
     # The user part of a URL ends at the last @, because a password may contain any character.
     (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),
     (re.compile(r"""\b(bearer|basic)\s+[\w+/=.~-]{6,}""", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    # The first pattern matches "token": "...". Its value ends at the same quotation mark. The second pattern matches
-    # password=... and ?signature=...
+    # The first of these two patterns matches "token": "...". The value ends at the quotation mark with which it begins.
+    # The second pattern matches password=... and ?signature=...
     (
         re.compile(rf"""(\b(?:{_NAMES})\\?["']?\s*[:=]\s*)(\\?["'])(?:(?!\2).)*\2""", re.IGNORECASE),
         rf"\1\2{HIDDEN}\2",

@@ -66,8 +66,9 @@ def _end_without_waiting(code: int) -> NoReturn:
     """End the process without waiting for its threads, after all `with` blocks have ended.
 
     If an interruption comes while a ThreadPoolExecutor starts a thread, the executor does not know this thread. Then
-    the thread never ends, and Python would wait for the thread forever. If the interruption comes inside an `exec`,
-    such as the import of a module with dataclasses, Python would end itself with SIGINT and not with the exit code.
+    the thread never ends, and Python would wait for the thread forever. If the interruption comes inside an `exec`, for
+    example while a module with dataclasses is imported, Python would kill itself by SIGINT, and the command would have
+    no exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -133,7 +133,8 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
     # Without bytecode files, imports of Dagster take three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
-    if "site-packages" not in package_folder.parts:  # in a clone, a child process may run in another folder
+    # A clone is possibly not installed, so a child process in another folder would not find the package.
+    if "site-packages" not in package_folder.parts:
         paths = [str(package_folder), *filter(None, [base.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment

@@ -20,7 +20,7 @@ from titan10_dagster.store import running_statements
 
 Say = Callable[[str], None]
 
-CUT_SECONDS = 3.0  # if a server does not end a statement within this time, it counts as dead
+CUT_SECONDS = 3.0  # if a server does not end a statement within this time, the server counts as dead
 END_SECONDS = 8.0  # after this time the process is ended
 FAREWELL_SECONDS = 1.5  # limit for each function that is called before the process is ended
 TICK_SECONDS = 0.2
@@ -73,7 +73,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         running_statements.interrupted.clear()
-        with suppress(ValueError):  # ValueError is raised if the former file is closed
+        with suppress(ValueError):  # ValueError is raised if the file that was set before is closed
             signal.set_wakeup_fd(before)
         os.close(writing)  # this ends the pipe, so the watcher's read returns nothing and the watcher returns
 
@@ -99,7 +99,8 @@ def _end(over: threading.Event, say: Say) -> None:
             _say_farewell()
             say(FORCED)
             os._exit(INTERRUPTED)
-        # Statements that record the interruption are short, so their connection is idle at some of these checks.
+        # A connection is cut if all checks for CUT_SECONDS find it busy. Statements that record the interruption are
+        # short, so their connection is idle at some of the checks, and stays open.
         busy_since = {connection: busy_since.get(connection, now) for connection in running_statements.running()}
         for connection in running_statements.running():
             if now - busy_since.get(connection, now) > CUT_SECONDS:

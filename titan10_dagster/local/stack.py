@@ -124,8 +124,8 @@ class Stack:
 
         The order is: the processes that launch runs, the code server with its runs, the database.
 
-        Runs are killed by SIGKILL. If a run ended at another signal, Dagster would mark its step as failed. A run that
-        was killed is launched again at the next start.
+        Runs are killed by SIGKILL. If another signal ended a run, Dagster would mark the run's step as failed. A run
+        that was killed is launched again at the next start.
         """
         self._stopping.set()
         end_all(self._children[1:], GRACE_SECONDS)

@@ -67,7 +67,7 @@ class Verdict:
     """The comparison of an exchange's stored candles with the sandbox; all values are numbers of candles."""
 
     right: int
-    wrong: int  # candles that were stored with another value, or that the exchange does not have
+    wrong: int  # stored candles with a value that differs from the exchange's, or that the exchange does not have
     lost: int  # candles that were not stored, although the exchange serves them
     beyond: int  # candles that were not stored, because the exchange no longer serves them
 

@@ -71,7 +71,7 @@ class Counted:
     """The counts of a file.
 
     `rows`: the number of rows of the file. `candles`: the number of stored candles from which these rows are built.
-    `holed`: the number of bars with missing minutes.
+    `holed`: the number of rollup candles with missing minutes.
     """
 
     rows: int = 0
@@ -93,9 +93,9 @@ class Counted:
 class Exported:
     """A series in its file.
 
-    `path` is None if there was no candle to write. `holed`: the number of bars with missing minutes. `completeness`
-    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: a JSON object for each
-    stretch of time in which the candles came from a candle file. All other candles came by REST.
+    `path` is None if there was no candle to write. `holed`: the number of rollup candles with missing minutes.
+    `completeness` counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: a JSON
+    object for each stretch of time in which the candles came from a candle file. All other candles came by REST.
     """
 
     symbol: str
