@@ -27,7 +27,7 @@ class CachedFile:
     """A file of the cache, together with its JSON file.
 
     used_at: the time of the last use (aware, UTC).
-    unfinished: whether the file still has its temporary name. Usually its process was killed during the write.
+    unfinished: whether the file still has its temporary name. Usually the process that wrote the file was killed.
     """
 
     path: Path

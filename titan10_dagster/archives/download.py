@@ -238,7 +238,7 @@ class Downloader:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    # the headers are returned in this type, because its names are case-insensitive
+                    # aiohttp's type is kept, because it finds a header in upper or lower case
                     return body, answer.headers
                 failure = _failure(file, url, answer.status, body)
                 self.traffic.absent += isinstance(failure, FileAbsent)

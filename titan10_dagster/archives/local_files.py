@@ -133,35 +133,35 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
         MalformedFile: the file is damaged, is not a table of candles, or is not sorted by time.
     """
     waiting = np.empty((0, 6))
-    after: int | None = None  # the next day to yield, in days since 1970; None before the first day
+    next_day: int | None = None  # the next day to yield, in days since 1970; None before the first day
     for rows in _pieces(file, columns):
-        if after is not None and len(rows) and rows[0, 0] < after * _DAY_MS:
+        if next_day is not None and len(rows) and rows[0, 0] < next_day * _DAY_MS:
             raise MalformedFile(f"{file} is not in order of time: sort its rows by time and import it again")
         waiting = np.concatenate((waiting, rows))
         if not len(waiting):
             continue
         last = int(waiting[-1, 0]) // _DAY_MS
         complete = waiting[waiting[:, 0] < last * _DAY_MS]
-        yield from _days(complete, after, last, timeframe)
-        if len(complete) or after is not None:
-            after = last
+        yield from _days(complete, next_day, last, timeframe)
+        if len(complete) or next_day is not None:
+            next_day = last
         waiting = waiting[len(complete) :]
     if len(waiting):
         last = int(waiting[-1, 0]) // _DAY_MS
         is_whole = waiting[-1, 0] >= (last + 1) * _DAY_MS - timeframe.ms
-        is_first = after is None
+        is_first = next_day is None
         starts = waiting[0, 0] < last * _DAY_MS + timeframe.ms
         yield FileDay(_date(last), Candles.from_rows(waiting), bool(is_whole and (starts or not is_first)))
 
 
-def _days(rows: Floats, after: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days before `end`. Start at the day `after`, or at the day of the first row if `after` is None."""
-    if after is None and not len(rows):
+def _days(rows: Floats, next_day: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
+    """Yield the days before `end`. The first day is `next_day`, or the day of the first row if `next_day` is None."""
+    if next_day is None and not len(rows):
         return
-    first = int(rows[0, 0]) // _DAY_MS if after is None else after
+    first = int(rows[0, 0]) // _DAY_MS if next_day is None else next_day
     by_day: Mapping[date, Candles] = Candles.from_rows(rows).by_day()
     for number in range(first, end):
-        whole = after is not None or number > first or rows[0, 0] < first * _DAY_MS + timeframe.ms
+        whole = next_day is not None or number > first or rows[0, 0] < first * _DAY_MS + timeframe.ms
         yield FileDay(_date(number), by_day.get(_date(number), Candles.empty()), bool(whole))
 
 

@@ -1,7 +1,7 @@
 """Draw conclusions from the answers of an exchange: which candles of a series exist, and which do not.
 
-A request asks for the candles from `since` to `until`. Its answer allows these conclusions. They do not depend on the
-number of rows, or on whether the exchange counts candles forward from `since` or back from `until`.
+A request asks for the candles from `since` to `until`. Its answer allows the following conclusions. It is not necessary
+to know the page size of the exchange, or whether the exchange counts candles forward from `since` or back from `until`.
 
 - There are no candles between two neighbouring rows, because an answer lists all existing candles in order.
 - If the answer has rows after `until`, there are two possibilities. Either the exchange counted forward from `since`,
@@ -14,10 +14,13 @@ number of rows, or on whether the exchange counts candles forward from `since` o
 - If the exchange counts back from `until` and returns as many rows as requested, the rows are the last rows before
   `until`. Requested candles that are not in the answer do not exist.
 
-Some exchanges include the start and the end of a request, and others do not. Their documentation is often vague. So the
-first and the last candle of a window count as absent only in two cases. Either the candle is between two neighbouring
-rows of an answer. Or the candle is absent from two answers to requests with different bounds, and one of these requests
-began before the candle and ended after it.
+Some exchanges include the start and the end of a request, and others do not. Their documentation is often vague.
+Therefore the first and the last candle of a window count as absent only in three cases:
+
+- The candle is between two neighbouring rows of an answer.
+- The candle is absent from two answers to requests with different bounds, and one of these requests began before the
+  candle and ended after it.
+- The candle is absent from three answers.
 
 Instants are in milliseconds since 1970 UTC and on the timeframe's grid. A stretch includes its start and excludes its
 end. A stretch is open as long as it is not known which of its candles exist.
@@ -149,8 +152,8 @@ class Evidence:
     def counted_forward(self, request: PageRequest, first: int) -> None:
         """Process an answer of an exchange that counts forward from `since`. `first`: the time of its first row.
 
-        If no answer had a row exactly at `since` yet, the exchange possibly leaves out the candle at `since`. Then
-        this candle stays open.
+        If no answer had a row exactly at `since` yet, the exchange possibly leaves out the candle at `since`. In this
+        case, this candle stays open.
         """
         start = request.since if self._includes_start else request.since + self._step
         self.silence(request.since, start, request, proven=False)

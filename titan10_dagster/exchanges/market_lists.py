@@ -127,7 +127,10 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Let ccxt parse its answers again, but reduce one list to the given items. Return None if ccxt raises an error."""
+    """Return the market records that ccxt finds in the recorded answers, with one list reduced to the given items.
+
+    If ccxt raises an error, the result is None.
+    """
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())

@@ -36,8 +36,8 @@ class TooLate(Exception):
 def live_share(facts: Venue, symbols: int) -> float:
     """Return the share of the request rate that live polling uses for this number of symbols.
 
-    The share is as large as the symbols need, but at most half of the safe share. If the exchange serves only recent
-    candles, there are few other requests, so polling can use nearly the whole safe share.
+    The share is as large as the symbols need. Usually it is at most half of the safe share. If the exchange serves only
+    recent candles, few days can be fetched, so live polling can use nearly the whole safe share.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -48,7 +48,8 @@ def pacer_of(facts: Venue, share: float) -> Pacer:
     """Return a pacer for this share of the exchange's request rate and quota.
 
     A pacer with SAFE_SHARE of the request rate gets the whole quota. The rest of the request rate is a margin for
-    differences between clocks. The quota needs no margin, because it counts requests until they are answered.
+    differences between clocks. The quota needs no such margin, because a request counts from its release until a full
+    span after its answer (see `planning.quota`).
     """
     quota = facts.quota
     if quota is not None:
@@ -90,7 +91,7 @@ class Pacer:
 
     @property
     def spacing(self) -> float:
-        """Return the seconds between two requests at the full pace. Each request costs as much as the last request."""
+        """Return the seconds between two requests at the full pace, if all requests cost as much as the last one."""
         return self._interval * self._cost
 
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> Release:
@@ -100,9 +101,9 @@ class Pacer:
 
         `may_go` is awaited after the wait. If it returns False, the pace has changed and the wait starts again.
 
-        Requests wait one after the other, in the order of the calls. The interval begins when the previous request is
-        really released. Fixed times would be a risk: if this process stood still until many of these times had passed,
-        it would then send many requests at once.
+        Requests wait one after the other, in the order of the calls. The time of a request is set only when the
+        previous request is released. If all times were set in advance, a process that stood still for a while would
+        then send many requests at once.
 
         Raises:
             TooLate: the request would be released after the deadline. This is raised as soon as it is known.

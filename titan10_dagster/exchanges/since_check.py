@@ -89,8 +89,8 @@ class SinceCheck:
     def question(self) -> PageRequest | None:
         """Return the request of the check; None if there is no suspicious answer.
 
-        The request is for fewer rows than the suspicious answer had. If that answer had only one or two rows, the
-        request is for a full page.
+        If the suspicious answer had only one or two rows, the request is for a full page. Otherwise the request is for
+        fewer rows than the suspicious answer had.
         """
         doubt, planner = self.suspicion, self._planner
         if doubt is None:

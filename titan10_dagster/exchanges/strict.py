@@ -345,8 +345,8 @@ def _json(parsed: Any, text: Any) -> Any:
 def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
     """Return the content of an answer to a request for candles.
 
-    Some ccxt classes change the rows after `parse_ohlcvs`, or do not call `parse_ohlcvs`. Then the rows that ccxt
-    returned are used.
+    Some ccxt classes change the rows after `parse_ohlcvs`, or do not call `parse_ohlcvs`. For these classes, the rows
+    that ccxt returned are used.
 
     `returned`: the result of ccxt's `fetch_ohlcv`.
     """

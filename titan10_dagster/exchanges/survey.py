@@ -6,7 +6,7 @@ because the missing part stays open and is requested again.
 
 `pages` divides stretches into requests. `evidence` draws conclusions from answers. `since_check` finds out whether an
 exchange honours `since` (returns candles from `since` on). An exchange that ignores `since` always returns its newest
-rows. If two full pages of such an exchange begin at the same row, this row is the retention horizon.
+rows. After two full pages of these rows, the earlier one of the two first rows is the retention horizon.
 
 Instants are in milliseconds since 1970 UTC and on the timeframe's grid. A stretch includes its start and excludes its
 end.
@@ -148,7 +148,8 @@ class Survey:
         given = len(times)
         rows = times[times <= requested_at] // self._step * self._step
         times = rows[rows >= request.since]
-        backward = self._cursor or self.honours_since is False  # if true, all rows of an answer can be before `since`
+        # whether a correct answer can have only rows before `since`
+        backward = self._cursor or self.honours_since is False
         self._evidence.note(request, times, answered=len(rows if backward else times) > 0)
         if request.purpose is Purpose.RECENT:
             return
@@ -162,7 +163,7 @@ class Survey:
         elif len(times):
             self._learn_rows(request, times, requested_at)
         elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
-            # In all other cases, the rows before `since` are an answer to another request and prove nothing.
+            # If none of these conditions holds, the rows before `since` do not answer this request and prove nothing.
             self._evidence.nothing(request)
         self._count(request, before)
 

@@ -36,6 +36,6 @@ VENUE = Venue(
         source="third parties: the header, the digest files (only a SHA-256 digest), that minutes without trades are"
         " left out, and the licence",
     ),
-    source="docs: a request returns up to 200 candles back from a cursor. Minutes without trades are left out. After"
-    " HTTP 429 follows 418",
+    source="docs: a request returns up to 200 candles back from a cursor. Minutes without trades are left out. HTTP 418"
+    " follows HTTP 429",
 )

@@ -199,8 +199,9 @@ class Venue:
     def overlap(self) -> int:
         """Return the number of candles that two consecutive pages have in common.
 
-        Both pages should have a common row, which proves that no candle is missing between them. If an exchange leaves
-        out minutes without trades, a single common minute often has no row. Then an extra request would be needed.
+        The two pages should have a common row, which proves that no candle is missing between them. If an exchange
+        leaves out minutes without trades, a single common minute often has no row, and an extra request would be
+        needed. Therefore the pages of these exchanges have more than one minute in common.
         """
         if self.empty_minutes is EmptyMinutes.FILLED:
             return 1
