@@ -30,9 +30,7 @@ from titan10_dagster.exchanges.venues.venue import Wire
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
-# A candle counts as closed early if its close time is too early by more than this. (The usual close time is the end of
-# the candle, or one millisecond before the end.)
-_CUT_SLACK_MS = 1000
+_CUT_SLACK_MS = 1000  # a candle counts as closed early if its close time is too early by more than this; 1 ms is usual
 
 # A time outside of these years is damaged. For example, its unit is seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009

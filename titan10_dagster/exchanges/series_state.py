@@ -303,11 +303,12 @@ class SeriesState:
         """Return the bound to search for before this settled slice lands; None if no search is needed.
 
         The last candle is searched for in two cases. First, the slice has no candles at its end and the exchange lists
-        the market as closed. Second, no candle of the symbol was received, not even a recent candle. This search makes
-        the result of a day independent of the other days of the same fetch.
+        the market as closed. Second, no candle of the symbol was received, not even a recent candle. Because of these
+        searches, the result of a day does not depend on the other days of the same fetch.
 
         The first candle is searched for if the slice has no candles at its beginning and no earlier candle was
-        received. Each search is made at most once.
+        received. If the first candle is already known and the slice is empty, the retention horizon is searched for.
+        Each search is made at most once.
         """
         if self._is_excused(slice_) or self.survey.horizon is not None:
             return None
