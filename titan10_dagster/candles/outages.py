@@ -23,8 +23,8 @@ These lengths are about eight times as long as silences in real trading. For BTC
 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
 
 A silence has one reason from its first to its last candle, even if it crosses midnight. The decision depends only on
-the ledger and the gaps, and not on the order in which slices were stored. Therefore it can be repeated when the ledger
-or the gaps change.
+the ledger and the gaps, and not on the order in which slices were stored. Therefore the decision can be repeated when
+the ledger or the gaps change.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
 def open_downloader(titan10: IngestContext, exchange: str, archive: Archive) -> Downloader:
     """Return a downloader for the exchange's files. Use it inside `async with`.
 
-    The files are requested from `archive_url` in the settings. If it is not set, they are requested from `base_url`. If
-    neither is set, they are requested from the archive's own address.
+    The files are requested from `archive_url` in the settings. If `archive_url` is not set, `base_url` is used instead.
+    If neither of these settings is set, the archive's own address is used.
     """
     settings = titan10.exchange(exchange)
     return Downloader(

@@ -17,7 +17,7 @@ A day can have a complete answer from the time before the closing, and still hav
 exchange refuses the second answer. Then the candles and the file of the day are kept, and only the gap becomes final.
 
 An "unknown symbol" error ends all requests for the symbol. If the error came for a day before the last stored candle,
-the exchange may still serve the days after this candle. Therefore these days are requested once more, separately.
+the exchange possibly still serves the days after this candle. Therefore these days are requested once more, separately.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fetches the missing days of an exchange into the landing zone.
 
-`plan_days` compares the slices of a run with the ledger and the landing zone. `fetch_and_land` requests the slices that
-are missing in both.
+`plan_days` compares the slices of a run with the ledger and the landing zone, and finds the slices that must be
+fetched. `fetch_and_land` requests these slices.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If more than a fifth of the active markets are missing, inactive or different in the new list, the list may be
-    wrong. Then the stored records of these markets are kept until a second list, an hour or more later, contains the
-    same changes.
+    If more than a fifth of the active markets are missing, inactive or different in the new list, the list is
+    possibly wrong. Then the stored records of these markets are kept until a second list, an hour or more later,
+    contains the same changes.
 
     Raises:
         FetchError: the exchange did not answer.

@@ -10,7 +10,7 @@ message when the problem ends.
 | live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
 | settlement | a past day of a series on duty (`planning/missing_days.py`) is incomplete at `settled_by` | 2 hours |
 | unfinished | days of a failed run have no ledger row 12 hours later, and no other run fetches the exchange | 2 hours |
-| series | in the last week a market or a series changed (a break), or most of a day was rewritten | - |
+| series | in the last week: a changed or ambiguous market, a break, new values for most of a day, a replaced file | - |
 
 The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
 has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem is

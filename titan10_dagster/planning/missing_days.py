@@ -1,7 +1,7 @@
 """Find the days without a ledger row, and classify them as holes or history.
 
-A hole has missing days that should be in the database. The repair sensor fetches them. History has missing days that
-were never requested. A backfill or the autopilot fetches them.
+The days of a hole should be in the database, and the repair sensor fetches these days. The days of history were never
+requested, and a backfill or the autopilot fetches these days.
 
 | days without a ledger row | class | reason |
 |-|-|-|

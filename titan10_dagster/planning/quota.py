@@ -2,7 +2,7 @@
 
 Requests that are sent at an even pace can arrive unevenly. For example, a request waits for a connection, a busy
 machine sends two requests at once, or the network delays a request. The exchange counts requests when they arrive. A
-client does not know this time: it is between the release of the request and its answer.
+client does not know this time. It only knows that the time is between the release of the request and its answer.
 
 `Usage` therefore counts a request from its release until a full span after its answer. So when a request is released,
 all requests that can arrive in the same span are counted. The quota is kept, however long the delays are.
@@ -40,7 +40,7 @@ class Quota:
 
 @dataclass(eq=False)
 class Release:
-    """A request that was released, so that it can be sent.
+    """A request that was released: the client is allowed to send this request.
 
     weight: this request counts as this many requests of the quota.
     at: the time of the release, in seconds of a monotonic clock.
@@ -87,7 +87,7 @@ class Usage:
         return math.inf
 
     def release(self, weight: float, now: float) -> Release:
-        """Start to count a request, and return it."""
+        """Start to count a new request, and return its `Release`."""
         released = Release(weight, now)
         self._under_way.add(released)
         self._counted += weight
