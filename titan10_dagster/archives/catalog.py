@@ -207,7 +207,10 @@ def _unit(
 
 
 def uncovered(slices: Collection[Slice], windows: Sequence[tuple[datetime, datetime]]) -> list[Slice]:
-    """Return the slices that the windows do not cover completely. The windows can be in any order."""
+    """Return the slices that the windows do not cover completely.
+
+    `windows`: pairs of a start and an end (exclusive), in any order.
+    """
     merged: list[tuple[datetime, datetime]] = []
     for start, end in sorted(windows):
         if merged and start <= merged[-1][1]:

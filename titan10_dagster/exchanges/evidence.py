@@ -41,7 +41,7 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 
 Times = NDArray[np.int64]
 
-SPARSE = 2  # an answer with at most this many rows proves little
+SPARSE = 2  # an answer with at most this many rows is sparse, and proves little
 _EMPTY_PAGES = 3  # after this many empty pages in a row, the next page counts as empty after one empty answer
 # this many answers without a boundary candle prove that it is absent, even if the requests had equal bounds
 _ENOUGH = 3
@@ -80,7 +80,8 @@ class Evidence:
         self, windows: Iterable[Stretch], *, step: int, page_size: int, filled: bool, edges: bool = True
     ) -> None:
         self._step = step
-        self._short = 0 if filled else page_size // 2 * step  # the longest stretch that one sparse answer can close
+        # the longest stretch (ms) that can be proven empty by a single answer with rows on only one side of it
+        self._short = 0 if filled else page_size // 2 * step
         self.open = OpenStretches(windows)
         self._boundaries: dict[int, _Boundary] = {}
         for start, end in windows if edges else ():

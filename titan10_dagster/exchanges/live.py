@@ -158,7 +158,7 @@ class _Poll:
             result.postponed.append(plan)
         except (Banned, BreakerOpen, Refused) as error:
             first, result.blocked = result.blocked is None, result.blocked or error
-            if first:  # this is reported at once, so that other processes make no more requests
+            if first:  # the error is reported at once, so that other processes make no more requests
                 await self._record(self.breaker.learn(error))
         except FetchError as error:
             result.failed[window.series.symbol] = error

@@ -25,7 +25,7 @@ from titan10_dagster.exchanges.pacing import TooLate
 from titan10_dagster.exchanges.strict import Answer
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_PART = 100  # the number of records in a part
+_PART = 100  # if a market list cannot be parsed as a whole, this many of its records are parsed together
 _LONGEST_NAME = 64  # in characters; the longest known names (of options) have about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # the maximum number of skipped records in a message

@@ -98,7 +98,8 @@ async def measure(
 
     `client`: an open client. Its markets must include the series of the sample.
     `expected`: the expected values. A request that shows another value is repeated.
-    `charge`, `rate_ms`: the values of ccxt's rate limiter; None to read them from ccxt.
+    `charge`: the cost of a page in ccxt's rate limiter; None to read it from ccxt.
+    `rate_ms`: the milliseconds between two requests of cost 1 in ccxt's rate limiter; None to read them from ccxt.
 
     Raises:
         Refused, Banned: nothing can be measured.
@@ -342,7 +343,7 @@ class _Probe:
         if rows is None:
             return {}
         if len(rows) == 0:
-            return {Property.FRESHNESS: f"{_RECENT} candles late or more"}
+            return {Property.FRESHNESS: f"at least {_RECENT} candles late"}
         late = (to_ms(now) - int(rows[-1][0])) // self._step
         return {Property.FRESHNESS: "fresh" if late <= _STALE else f"{late} candles late"}
 

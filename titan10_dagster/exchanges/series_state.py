@@ -25,7 +25,9 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_SILENCE_MS = 3_600_000  # after a silence of this length, the first or the last candle of the series is searched for
+# If a slice has no candles for at least this time at its start or at its end, the first or the last candle of the
+# series is searched for.
+_SILENCE_MS = 3_600_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +330,7 @@ class SeriesState:
 
     @property
     def silent_at_first(self) -> datetime:
-        """Return the end of the silence at the beginning of the first waiting slice."""
+        """Return the end of the time without candles at the beginning of the first waiting slice."""
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:

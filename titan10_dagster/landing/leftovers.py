@@ -49,7 +49,7 @@ class LandedFile:
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """Return the folders `<exchange>/<timeframe>/<day>`, in order."""
+    """Return the folders `<exchange>/<timeframe>/<day>`, sorted by path."""
     return iter(sorted(path for path in root.glob("*/*/*") if path.is_dir()))
 
 

@@ -37,5 +37,5 @@ VENUE = Venue(
     quota=Quota(20, 1),
     source="docs: /candles returns up to 1000 rows, but 1m candles only for the last 30 days. code: if a request starts"
     " more than 29 days ago, ccxt uses /history-candles. This endpoint has no start and returns the last 200 rows"
-    " before `endTime`. docs: error codes",
+    " before `endTime`. docs: the error codes",
 )

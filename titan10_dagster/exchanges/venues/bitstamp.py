@@ -17,5 +17,5 @@ VENUE = Venue(
     ),
     quota=Quota(10_000, 600),
     source="docs: a request with step 60 returns up to 1000 rows of 1m. 10,000 requests are allowed per 10 minutes."
-    " Error code 400.016",
+    " The error code 400.016 is also from the docs",
 )

@@ -26,6 +26,6 @@ VENUE = Venue(
         phrase(r"EService:(Unavailable|Market in)|This service is under maintenance", FailureKind.MAINTENANCE),
         phrase(r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", FailureKind.TRANSIENT),
     ),
-    source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished. Error"
-    " sentences",
+    source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished. The error"
+    " sentences are also from the docs",
 )
