@@ -30,7 +30,7 @@ class Unaccounted:
 def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
     """Return the slices with contradictory numbers, from the UTC day `first` to the UTC day `last`, both included.
 
-    If no other program writes to the tables, the list is empty.
+    The list is empty if only Titan-10 has written to these tables.
     """
     parameters = {
         "exchange": exchange,

@@ -72,9 +72,10 @@ class HealthStore:
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         """Apply `change` to the exchange's Health, then store and return the result.
 
-        The row is locked, so that no other process changes the Health at the same time. If `change` returns the same
-        Health, no lock is taken. The transaction is repeated while the database is unavailable or the row is locked,
-        because information from an exchange must not get lost. Therefore `change` is possibly called several times.
+        If `change` returns the same Health, the database is only read. Otherwise this function locks the exchange's
+        row, so that no other process changes the Health at the same time. Information from an exchange must not get
+        lost. Therefore the transaction is repeated while the database is unavailable or another process has locked
+        the row. `change` is possibly called several times.
         """
         return retrying(lambda: self._apply_if_needed(exchange, change))
 

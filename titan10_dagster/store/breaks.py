@@ -92,8 +92,8 @@ class BreakFinder:
     def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
         """Return the stored candles directly before and directly after a run of slices.
 
-        If the write did not change the first candle of the run, no candles before the run are returned. If the write
-        did not change the last candle of the run, or is `live`, no candles after the run are returned.
+        The candles before the run are empty if the write did not change the first candle of the run. The candles after
+        the run are empty if the write is `live`, or if the write did not change the last candle of the run.
         """
         before = after = Candles.empty()
         if run[0].opens:
@@ -126,8 +126,8 @@ def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
 def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) -> Candles:
     """Return up to SAMPLE stored candles directly before or after an instant, in order of time.
 
-    `name`: the statement, "candles_before" or "candles_after". The limits on the time keep TimescaleDB from planning
-    all chunks.
+    `name`: the statement, "candles_before" or "candles_after". The query has limits on the time, so that TimescaleDB
+    does not plan the query for all chunks.
     """
     instant = from_datetime64(time)
     earliest, latest = instant - LONGEST_SILENCE, instant + LONGEST_SILENCE

@@ -74,7 +74,7 @@ class Chunks:
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
     """Create the chunk of each instant: insert a row at the instant, and delete the row in the same transaction.
 
-    Each DELETE is for one chunk. A DELETE from the whole hypertable would wait while any other chunk is compressed.
+    Each DELETE reads a single chunk. A DELETE from the whole hypertable would wait if any chunk is being compressed.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0
@@ -83,6 +83,6 @@ def _create(cursor: Cursor, instants: list[datetime]) -> None:
         deleted += cursor.rowcount
     if deleted != len(instants):
         raise StoreError(
-            f"{len(instants)} rows were inserted to create chunks, but {deleted} were deleted. Nothing was written."
-            " Run it again"
+            f"To create chunks, {len(instants)} placeholder rows were inserted. All of these rows must be deleted"
+            f" again, but {deleted} were deleted. All changes were rolled back. Repeat the run or the command"
         )

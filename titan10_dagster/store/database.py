@@ -52,11 +52,12 @@ SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
-    # If a table was never analysed, its bad estimates start the JIT compiler, which costs more time than it saves.
+    # The JIT compiler is off. If a table has no statistics, PostgreSQL overestimates the cost of a query and compiles
+    # the query, which takes more time than it saves.
     "jit": "off",
-    # These two values replace settings of the role or the database that would cause errors. With an idle timeout, idle
-    # sessions would lose their locks. With another isolation level, a writer that waited for a lock would not see what
-    # the previous holder of the lock had written. The backslash escapes the space.
+    # The role or the database may have other values for these two settings. Such values would cause errors. With an
+    # idle timeout, idle sessions would lose their locks. With another isolation level, a writer that waited for a lock
+    # would not see what the previous holder of the lock had written. The backslash escapes the space.
     "idle_session_timeout": "0",
     "default_transaction_isolation": r"read\ committed",
 }
@@ -114,8 +115,8 @@ def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> Non
     """Raise SettingsError if the connection does not have the session settings of `connect`.
 
     A pooler such as PgBouncer with `ignore_startup_parameters = options` drops these settings. Without the settings,
-    there would be no time-outs, and Dagster's tables would be created in another schema. Also, locks would stay with
-    sessions that the pooler gives to other clients.
+    there would be no time-outs, and Dagster's tables would be created in another schema. A pooler also gives the same
+    session to several clients, so a client could get a session with the locks of another client.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting(%s, true)", [_MARK])
@@ -197,8 +198,10 @@ class Database:
         """Open a short transaction on a new connection, while the caller has another transaction open.
 
         The connection does not come from the pool: threads that hold a connection and wait for a second connection
-        could wait forever. The short transaction waits for a lock for at most 10 s. If the caller's transaction holds
-        the lock, the server cannot detect this deadlock. The connection is closed at the end.
+        could wait forever. The connection is closed at the end.
+
+        The short transaction waits for a lock for at most 10 s. The reason for this limit: if the caller's own
+        transaction holds the lock, this is a deadlock that the server cannot detect.
         """
         connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
         try:
@@ -257,8 +260,8 @@ class Database:
     def _idle_or_new(self) -> tuple[Connection, bool]:
         """Return a connection outside of a transaction, and whether it is a new one.
 
-        The connection is in autocommit mode. In the other mode, psycopg2 opens transactions by itself, which takes one
-        more round trip for each transaction.
+        The connection is in autocommit mode. Without this mode, psycopg2 would begin each transaction itself, which
+        takes one more round trip to the server.
         """
         connection = self._pop()
         if connection is not None:
@@ -322,7 +325,9 @@ def single_row(cursor: Cursor) -> Any:
     """Return the row of a query that always returns exactly one row, as a named tuple."""
     row = cursor.fetchone()
     if row is None:
-        raise StoreError("the database returned no row for a query that always has one row; run it again")
+        raise StoreError(
+            "the database returned no row for a query that always has one row; repeat the run or the command"
+        )
     return row
 
 

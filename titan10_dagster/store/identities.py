@@ -108,8 +108,8 @@ def record_change(cursor: Cursor, change: IdentityChange) -> None:
     """Record that a symbol now belongs to a different market.
 
     This stores the new identity, breaks in all series of the symbol, and an event. Each series gets a break at the end
-    of its last stored candle. The rest of that day is fetched from the new market. Therefore the series gets a second
-    break at the midnight at which that day begins.
+    of its last stored candle, because later candles are fetched from the new market. If this end is not a midnight, the
+    series gets a second break at the midnight before, because later the whole day is fetched again from the new market.
     """
     cursor.execute(
         statement("change_identity"),
