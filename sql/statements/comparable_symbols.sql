@@ -1,4 +1,5 @@
--- The given symbols with 1m candles of at least :fewest exchanges. Only the closes of these symbols can be compared.
+-- The given symbols for which 1m candles of at least :fewest exchanges are stored. Closes of other symbols cannot be
+-- compared.
 SELECT symbol
 FROM series
 WHERE symbol = ANY(%(symbols)s)

@@ -1,4 +1,4 @@
--- The given instants for which the hypertable has no chunk yet. There are no rows if candles is a plain table.
+-- The given instants for which the hypertable has no chunk yet. If candles is a plain table, no instant is returned.
 SELECT instants.instant
 FROM unnest(%(instants)s::timestamptz[]) AS instants (instant)
 WHERE EXISTS (

@@ -1,9 +1,10 @@
 -- The days before :today with a ledger row, for the given series, as stretches of consecutive days. Series of the same
 -- exchange and timeframe share a row if their stretches and their `since` are equal.
--- `since`: the first day of the series that was fetched before the end of the next day. `since` is looked up only for a
--- series with a missing day between its first day and :today. The days are counted in one pass. Single days are read
--- only for a series with a missing day between its first and its last day. Within a stretch, the day minus its row
--- number is constant. LATERAL reads each such series through the primary key.
+-- `since`: the first day of the series that was fetched before the end of the next day. It is NULL if no such day
+-- exists, or if no day is missing between the first day of the series and :today.
+-- One pass counts the days of all series. If no day is missing between the first and the last day of a series, the
+-- series is one stretch. Otherwise LATERAL reads the days of the series through the primary key. Within a stretch, the
+-- day minus its row number is constant.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

@@ -1,7 +1,7 @@
--- The days of the given series for which the archive is tried again. The slice of such a day is settled, and REST no
+-- The days of the given series for which to try the archive. The slice of such a day is settled, and REST no
 -- longer serves its candles.
--- Either the archive was not tried yet for this day, or the archive could not answer when it was tried. In the second
--- case, the attempt was made at or before :before.
+-- A day is returned in two cases. The archive was not tried yet for this day. Or the last attempt was made at or before
+-- :before, and the archive could not answer or did not have the file yet.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads each series through the partial index.
 SELECT series.number, found.day
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[], %(firsts)s::date[]) WITH ORDINALITY

@@ -19,8 +19,8 @@ days AS (
         count(*) AS slices,
         count(*) FILTER (WHERE state = 'settled') AS settled,
         count(*) FILTER (WHERE is_configured) AS known,
-        -- This number is computed as a difference, because the filter "settled and configured" would look up each
-        -- settled slice in :series a second time.
+        -- `done` is the number of settled slices of configured series. It is computed as a difference, because the
+        -- filter "settled and configured" would look up each settled slice in :series a second time.
         count(*) FILTER (WHERE is_configured) - count(*) FILTER (WHERE state <> 'settled' AND is_configured) AS done,
         sum(expected) AS expected,
         sum(present) AS present,

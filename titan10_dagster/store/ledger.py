@@ -233,8 +233,8 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
         "today": today,
         "open_reasons": [reason.value for reason, facts in REASONS.items() if not facts.settled],
     }
-    # Each series is found by its number. With thousands of rows, the construction of a Series for each row would take
-    # longer than the SQL.
+    # `number` is the position of the row's series in `starts`, from 1. With thousands of rows, the construction of a
+    # new Series for each row would take longer than the SQL.
     return [
         OpenSlice(
             slice=Slice(series[row.number - 1], row.day),

@@ -69,11 +69,12 @@ class SliceObservation:
 def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
     """Update quarantine, gaps and ledger for different slices of one exchange, and return their ledger rows in order.
 
-    Two kinds of other slices possibly change too. The rows of these slices are at the end of the list.
+    Slices without an observation possibly change too, in two cases. The rows of these slices are at the end of the
+    list.
 
-    - If an observation has a delisting date, the earlier days since this date are updated. The reason is that the
-      closing of a market is noticed only a day later. By then, the silence of the market may be classified as
-      no_trades.
+    - If an observation has a delisting date, the days from this date to the day before the observation are updated. The
+      reason is that the closing of a market is noticed only a day later. By then, the silence of the market may be
+      classified as no_trades.
     - A stored candle after a delisting shows that the market was only halted. Therefore the days before this candle
       that are classified as delisted become unknown again. Older days that became beyond_horizon because of the
       delisting become unknown again too.
@@ -103,8 +104,8 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
     """Return observations of settled slices with gaps that must be classified as delisted.
 
-    An observation in `observations` has a delisting date of the same series. The gaps are after this date, but still
-    have another reason than delisted. Slices that are in `observations` are left out.
+    For each slice in the result, an observation of the same series in `observations` has a delisting date. The slice
+    has gaps after this date whose reason is not delisted yet. Slices that are in `observations` are left out.
     """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
@@ -225,8 +226,9 @@ def _due(observation: SliceObservation) -> int:
 class _Quarantined:
     """The quarantine of a slice after an observation.
 
-    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of broken rows in this
-    answer. Only rows that an answer at least OBSERVATION_SPACING earlier contained with the same values are included.
+    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of the rows that two
+    answers contained with the same broken values. One of them is the observed answer. The first answer with these
+    values came at least OBSERVATION_SPACING earlier.
     """
 
     unresolved: int = 0

@@ -2,8 +2,8 @@
 
 Writers of one exchange call `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
 that has the right to change this table can lock a row. The other locks are advisory locks. Each advisory lock has a
-number, and no other program must use this number in the database. Any role that can connect can take an advisory lock,
-unless the server's administrator forbids it (docs/howto/deploy.md).
+number, which other programs must not use for their own locks in this database. Any role that can connect can take an
+advisory lock, unless the server's administrator forbids it (docs/howto/deploy.md).
 
 | lock | held by | purpose |
 |-|-|-|
@@ -31,14 +31,13 @@ NOT_WAITING = 50  # milliseconds; a short wait is used, because PostgreSQL has n
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
     """Lock the exchange until the end of this transaction, so that no other transaction writes it.
 
-    Without `patience`, wait for the lock until the lock timeout. With `patience`, do not wait for this lock, because
-    other writers cannot use a connection that waits. Then the caller must try again later.
-
-    `patience`: the longest wait for each lock that the transaction needs afterwards.
+    Without `patience`, wait for this lock until the lock timeout. With `patience`, do not wait for this lock (at most
+    50 ms), because other writers cannot use a connection that waits. `patience` is the longest wait for each lock that
+    the transaction needs afterwards.
 
     Raises:
-        WriteUnderWay: another transaction is writing the exchange. Without `patience`, that transaction held the lock
-            for the whole lock timeout.
+        WriteUnderWay: another transaction has the lock, so the caller can try again later. Without `patience`, that
+            transaction held the lock for the whole lock timeout.
     """
     try:
         if patience is not None:

@@ -32,7 +32,10 @@ _STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # the types of the sli
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The received candles of one slice in order of time, as doubles and as integers with scales. Both are exact."""
+    """The received candles of one slice in order of time.
+
+    The values are stored twice: as doubles in `candles`, and as integers with scales. Both forms are exact.
+    """
 
     record: FetchRecord
     candles: Candles
@@ -171,7 +174,8 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
     """Raise StoreError if a slice does not have the expected number of stored candles.
 
-    The ledger must contain the number of stored candles, which can differ from the number of sent candles.
+    The ledger must contain the number of stored candles. If another program writes at the same time, this number can
+    differ from the expected number.
     """
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))
@@ -179,5 +183,5 @@ def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
         if row.candles != len(change.times):
             raise StoreError(
                 f"{change.incoming.slice}: {row.candles} candles are stored instead of {len(change.times)}; another"
-                " program wrote to the table at the same time. Nothing was changed: run it again"
+                " program wrote to the table at the same time. Nothing was changed: repeat the run or the command"
             )

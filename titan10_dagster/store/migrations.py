@@ -48,9 +48,9 @@ _PATIENT = {**SESSION, **{name: "0" for name in SESSION if name.endswith("_timeo
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     """Apply the missing migrations, and return their names in order. The list is empty if no migration was missing.
 
-    If the server has TimescaleDB 2.23 or newer, TimescaleDB is used. If `timescaledb` is False, it is not used. Raises
-    DatabaseUnavailable if the server cannot be reached. Raises MigrationError if the server rejects a migration, or if
-    the database has an older TimescaleDB.
+    TimescaleDB is used if the server has version 2.23 or newer and `timescaledb` is True. Raises DatabaseUnavailable if
+    the server cannot be reached. Raises MigrationError if the server rejects a migration, or if an older version of
+    TimescaleDB is installed in the database.
     """
     logging.getLogger("yoyo").setLevel(logging.WARNING)  # yoyo logs every statement
     with _Backend(url) as backend, backend.lock():
@@ -117,7 +117,9 @@ def _schema_of(backend: _Backend) -> str:
         cursor.execute("SELECT current_schema(), current_setting('search_path')")
         schema, path = cursor.fetchone()
     if schema is None:
-        raise MigrationError(f"no schema of the search path ({path}) exists: run CREATE SCHEMA with its first name")
+        raise MigrationError(
+            f"no schema of the search path ({path}) exists: run CREATE SCHEMA with the first name of this path"
+        )
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
         raise MigrationError(
             f"the schema {schema!r} cannot be used: rename it, with lower-case letters, digits and _ only"
@@ -233,7 +235,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         """Apply the migration and record it in the same transaction.
 
-        If the process is killed, either both are done or nothing is done.
+        If the process is killed, the migration is either applied and recorded, or the database is unchanged.
         """
         self.ensure_internal_schema_updated()
         log.info("migration %s", migration.id)

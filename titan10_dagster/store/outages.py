@@ -1,9 +1,10 @@
 """Classifies silences again after their evidence has changed. `candles.outages` describes the rules.
 
-The evidence for a day also comes from the days around this day and from other exchanges. Such evidence may be stored
-hours later. Therefore each write flags its days in the same transaction, and `classify_outages` processes the flagged
-days of all exchanges. The function reads ledger and gaps, but no candles. The decision about a day depends only on the
-stored data, and not on the order in which the data was written.
+A silence is a stretch without candles that is too long to be explained by a lack of trades. The evidence for a silence
+also comes from the days around the silence and from other exchanges. Such evidence may be stored hours later. Therefore
+each write flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges.
+The function reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and not on
+the order in which the data was written.
 """
 
 from __future__ import annotations
@@ -123,9 +124,9 @@ class _GapReader:
     def mask(
         self, line: SeriesDays, block: Days, reasons: Collection[Reason], only: Sequence[date] | None = None
     ) -> Mask:
-        """Return a mask of the block's cells that are in a gap with one of `reasons`.
+        """Return a mask of the block's cells. It is True for a cell that is in a gap with one of `reasons`.
 
-        If `only` is given, the mask is False on all other days.
+        `only`: if these days are given, the mask is False on all days that are not in `only`.
         """
         mask = np.zeros(block.size, np.bool_)
         wanted = days(block.first, block.last) if only is None else only
@@ -242,7 +243,7 @@ class _Classification:
         return found
 
     def _blocks(self, lines: Sequence[SeriesDays], span: Days, block: Days) -> list[SeriesBlock]:
-        """Return a block for each series that is busy on at least one day of `block`."""
+        """Return the evidence of each series that is busy on at least one of the days in `block`."""
         numbers = range((block.first - span.first).days, (block.last - span.first).days + 1)
         blocks = []
         for line in lines:

@@ -19,9 +19,10 @@ from titan10_dagster.store.database import Cursor, Database, single_row
 # not fit. Measured on 100 real series: a candle takes 13.95 bytes with 930 and 15.00 bytes with 1000.
 BATCH = 930
 
-# The setup cost of parallel workers is 1,000 by default, which corresponds to 3 ms of reading compressed candles.
-# However, workers start with empty caches and open every chunk again. The average over 90 days of a series took 33 ms
-# with two workers and 9 ms without workers. With this higher cost, only queries of more than 30 ms use workers.
+# PostgreSQL's setup cost of parallel workers is 1,000 by default, which corresponds to 3 ms of reading compressed
+# candles. In fact, workers cost more, because they start with empty caches and open every chunk again. The average over
+# 90 days of a series took 33 ms with two workers and 9 ms without workers. With ten times the default cost, only
+# queries of more than 30 ms use workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (

@@ -47,8 +47,8 @@ def candles(
 
     The frame is empty if no candle is stored.
 
-    as_of: return the values at this instant, before later restatements by the exchange. Candles that were stored after
-        this instant are included too, because the database has dates only for restatements.
+    as_of: return the values that the candles had at this instant, before the exchange restated them. Candles that were
+        first stored after this instant are included too, because the database does not record when a candle was stored.
     """
     times, *values = _candles(db, series, start, end, as_of)
     return from_columns(times, values)
@@ -129,9 +129,10 @@ def filled(
     The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
     two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
 
-    If a candle is missing for another reason or was never fetched, it is left out. Synthetic candles after this missing
-    candle do not use a close from before this missing candle. Candles before a listing, after a delisting, in a halt,
-    or in a time without a listing are never synthesized, even if `reasons` contains these reasons.
+    If a candle is missing for another reason or was never fetched, it is left out. Later missing candles are left out
+    too until the next stored candle, because the close before the first of these gaps may be out of date. Candles
+    before a listing, after a delisting, in a halt, or in a time without a listing are never synthesized, even if
+    `reasons` contains these reasons.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}

@@ -14,7 +14,10 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Dropped:
-    """The result of a drop. All candles before the UTC day `before` are deleted, and `slices` ledger rows."""
+    """The result of a drop: all candles before the UTC day `before` were deleted.
+
+    `slices`: the number of deleted ledger rows.
+    """
 
     before: date
     slices: int
@@ -28,7 +31,10 @@ def drop_before(db: Database, day: date) -> Dropped:
 
     A hypertable drops only whole chunks, which is cheap. Therefore days before `day` that share a chunk with later days
     are kept, together with their ledger rows. Quarantine and restatements do not change. Rollups change at their next
-    refresh. The function waits until other writes have ended, because they record numbers that include these candles.
+    refresh.
+
+    The function waits until all writes that are under way have ended. Otherwise, such a write could record numbers of
+    candles that include the deleted candles.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")

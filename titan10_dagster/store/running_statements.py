@@ -68,8 +68,8 @@ def cut(connection: PsycopgConnection) -> None:
 def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt after the error of a statement, if a signal ends this command.
 
-    psycopg2 decodes the message of an error in Python, where the handler of the signal raises its exception. psycopg2
-    prints this exception and does not pass it on.
+    The handler of the signal raises its exception while psycopg2 decodes the message of the error. psycopg2 prints this
+    exception and does not pass it on. Therefore this function raises an exception again.
     """
     if interrupted.is_set():
         raise KeyboardInterrupt

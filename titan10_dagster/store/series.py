@@ -27,10 +27,11 @@ _KEPT = ("series_events", *_NOT_OF_SERIES)
 # Tables with the history of an exchange. If an exchange is renamed, these rows get its new id. The rows with the
 # exchange's health and request counts are deleted, because the new id has such rows of its own.
 _HISTORIES = ("exchange_probes", "source_files")
-# The rows of this table are locks. A rename itself holds one or two of these locks.
+# The rows of this table are locks. A rename does not change them, because it holds one or two of these locks itself.
 _LOCKS = "write_locks"
-# In these tables, renamed rows cannot conflict with rows of the new name. For tables of candles, an earlier check
-# ensures that the new name has no candles. Events can belong to both names.
+# In these tables, renamed rows cannot conflict with rows of the new name, so no rows are deleted. The tables candles
+# and series have no rows of the new name, because a rename is rejected if the new name has candles. The table
+# series_events can have rows of the old name and of the new name. All of these rows are kept.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 

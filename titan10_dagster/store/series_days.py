@@ -62,8 +62,8 @@ class Days:
 class SeriesDays:
     """One series on the days of a classification.
 
-    `rows`: the ledger rows by day. `expected`, `present`: for each day, the number of candles that the exchange
-    offered, and the number of candles with trades.
+    `rows`: the ledger rows by day. `expected`: for each day, the number of candles that the exchange offered.
+    `present`: for each day, the number of candles with trades.
     """
 
     series: Series
@@ -92,7 +92,11 @@ class SeriesDays:
         return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
 
     def absence(self, day: int) -> float:
-        """Return the usual share of missing candles on good days around the day with this number."""
+        """Return the usual share of missing candles around the day with this number.
+
+        The share is calculated for the day itself, for the days before, and for the days after. The smallest of these
+        three shares is returned, because an outage can distort the other shares.
+        """
         if day not in self._absences:
             samples = (self.sample(day, day), self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH))
             self._absences[day] = absence_on_good_days(samples)
@@ -144,8 +148,8 @@ def around_silence(
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
     `silence`: runs of cells in order of time. These cells do not count. The share is calculated for the days before the
-    silence and for the days after the silence. The lower share is returned, because another halt may affect one of the
-    two sides.
+    silence and for the days after the silence. The lower of the two shares is returned, because a second halt may be on
+    the days of the higher share.
 
     Some quiet pairs trade only on weekends. Therefore, if the series is not busy even on its days with candles,
     consecutive days without a candle count as one gap. The days before and after the silence are tested separately.

@@ -16,7 +16,9 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class UsedFile:
-    """The newest known file at an address from which stored candles were read.
+    """The newest known file at an address.
+
+    Stored candles were read from this file, or from an older file at the same address.
 
     `headers`: the properties of the file in the archive's answer. `checked_at`: the time of the last check.
     """

@@ -101,7 +101,8 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        # The policy works. So a backfill or a repair has written to these chunks since the policy last succeeded.
+        # The policy succeeded recently, so the policy works. A backfill or a repair has written to these chunks since
+        # then.
         return []
     last = "never succeeded"
     if storage.compressed_at is not None:
