@@ -1,5 +1,5 @@
 -- The days before :today with a ledger row, for the given series, as stretches of consecutive days. Series of the same
--- exchange and timeframe share a row if their stretches and their `since` are equal.
+-- exchange and timeframe share a row of the result if their stretches and their `since` are equal.
 -- `since`: the first day of the series that was fetched before the end of the next day. It is NULL if no such day
 -- exists, or if no day is missing between the first day of the series and :today.
 -- One pass counts the days of all series. If no day is missing between the first and the last day of a series, the

@@ -1,5 +1,5 @@
 -- The tables of Titan-10 with a column `exchange`, and the names of all their columns. Views are left out. The chunks
--- of the hypertable are in another schema.
+-- of the hypertable are left out too, because they are in another schema.
 SELECT tables.table_name::text, array_agg(columns.column_name::text) AS columns
 FROM information_schema.tables
 JOIN information_schema.columns

@@ -1,6 +1,7 @@
 -- For each series with a silence across the start or the end of the range of days: how far this silence can reach.
--- The range starts and ends at a midnight (UTC). A silence crosses such a midnight in two cases: the ledger has a day
--- without candles directly before or directly after it, or a recorded silence contains it.
+-- The range starts and ends at a midnight (UTC). A silence crosses such a midnight in two cases. In the first case, the
+-- ledger has a day without candles directly before or directly after this midnight. In the second case, a recorded
+-- silence contains this midnight.
 -- `first`: the last day before the range with a candle, or the first ledger day of the series if no such day exists.
 -- NULL: no silence crosses the start of the range.
 -- `last`: the first day after the range with a candle, or the last ledger day of the series if no such day exists.

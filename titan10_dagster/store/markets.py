@@ -92,7 +92,9 @@ class MarketStore:
         Raises ValueError if a market belongs to another exchange.
         """
         if not markets or any(market.exchange != exchange for market in markets):
-            raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
+            raise ValueError(
+                f"the market list of {exchange} is empty or has markets of another exchange: {len(markets)} markets"
+            )
         symbols = [market.symbol for market in markets]
         with self._db.transaction() as cursor:
             cursor.execute("SELECT * FROM markets WHERE exchange = %s AND active FOR UPDATE", [exchange])

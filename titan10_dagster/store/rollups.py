@@ -139,4 +139,4 @@ def _kept(cursor: Cursor) -> list[Rollup]:
 
 def _refresh(cursor: Cursor, rollup: Rollup, start: datetime | None, end: datetime | None) -> None:
     cursor.execute(statement("refresh_rollup"), {"rollup": rollup.aggregate, "start": start, "end": end})
-    cursor.connection.notices.clear()  # the notices are, for example, "already up-to-date"
+    cursor.connection.notices.clear()  # psycopg2 collects the server's notices, such as "already up-to-date"
