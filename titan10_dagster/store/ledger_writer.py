@@ -227,8 +227,8 @@ class _Quarantined:
     """The quarantine of a slice after an observation.
 
     `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of the rows that two
-    answers contained with the same broken values. One of them is the observed answer. The first answer with these
-    values came at least OBSERVATION_SPACING earlier.
+    answers contained with the same broken values. The second answer is the observed answer. The first answer was
+    received at least OBSERVATION_SPACING earlier.
     """
 
     unresolved: int = 0

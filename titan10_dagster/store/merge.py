@@ -34,7 +34,7 @@ _STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # the types of the sli
 class Incoming:
     """The received candles of one slice in order of time.
 
-    The values are stored twice: as doubles in `candles`, and as integers with scales. Both forms are exact.
+    Each value is here in two forms: as a double in `candles`, and as an integer with a scale. Both forms are exact.
     """
 
     record: FetchRecord

@@ -124,7 +124,7 @@ class _GapReader:
     def mask(
         self, line: SeriesDays, block: Days, reasons: Collection[Reason], only: Sequence[date] | None = None
     ) -> Mask:
-        """Return a mask of the block's cells. It is True for a cell that is in a gap with one of `reasons`.
+        """Return a mask of the block's cells. The mask is True for cells in a gap with one of `reasons`.
 
         `only`: if these days are given, the mask is False on all days that are not in `only`.
         """

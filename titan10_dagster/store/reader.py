@@ -129,10 +129,10 @@ def filled(
     The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
     two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
 
-    If a candle is missing for another reason or was never fetched, it is left out. Later missing candles are left out
-    too until the next stored candle, because the close before the first of these gaps may be out of date. Candles
-    before a listing, after a delisting, in a halt, or in a time without a listing are never synthesized, even if
-    `reasons` contains these reasons.
+    If a candle is missing for another reason or was never fetched, it is left out. All later missing candles are left
+    out too until the next stored candle, because the last known close may be out of date. Candles before a listing,
+    after a delisting, in a halt, or in a time without a listing are never synthesized, even if `reasons` contains these
+    reasons.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}

@@ -148,8 +148,8 @@ def around_silence(
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
     `silence`: runs of cells in order of time. These cells do not count. The share is calculated for the days before the
-    silence and for the days after the silence. The lower of the two shares is returned, because a second halt may be on
-    the days of the higher share.
+    silence and for the days after the silence. The lower of the two shares is returned, because a second halt may be
+    the cause of the higher share.
 
     Some quiet pairs trade only on weekends. Therefore, if the series is not busy even on its days with candles,
     consecutive days without a candle count as one gap. The days before and after the silence are tested separately.
