@@ -11,8 +11,8 @@ from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 
 _DAY = timedelta(days=1)
-# A monthly file is read if at least this many days of the month are needed. Its download costs about as much as eight
-# daily files: the monthly file is larger, but each daily file needs two requests (the file and its digest).
+# A monthly file is read if at least this many days of the month are needed. Its download costs about as much as the
+# download of eight daily files: the monthly file is larger, but each daily file needs two requests (file and digest).
 FEWEST_DAYS_OF_A_MONTH = 8
 
 

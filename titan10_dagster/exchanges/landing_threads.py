@@ -55,7 +55,7 @@ class LandingThreads:
     def hand_in(self, fetched: FetchedSlice) -> None:
         """Pass a slice to a thread, which lands the slice.
 
-        If no other slice waits for the disk, wait for the thread, but only for a short time.
+        If no other slice waits for the disk, wait until the slice has landed, but for at most 20 ms.
         """
         is_busy = any(not earlier.done() for earlier in self._waiting)
         landing = self._threads.submit(copy_context().run, self._write, fetched)

@@ -17,7 +17,7 @@ import pyarrow as pa
 def put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
     """Write a file under a temporary name, and then rename it.
 
-    If `durable` is True, the content is synced to the disk before the renaming, and the name after it.
+    If `durable` is True, the content is synced to the disk before the file is renamed, and its new name afterwards.
 
     Raises OSError if the file cannot be written. In this case, an earlier file at the path still exists.
     """

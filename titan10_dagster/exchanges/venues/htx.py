@@ -13,7 +13,8 @@ from titan10_dagster.planning.quota import Quota
 async def _list_markets(exchange: Any) -> list[Any]:
     """Return ccxt's records of the spot markets.
 
-    ccxt's `fetch_markets` is not used, because for HTX its option for the types of markets is a dict and not a list.
+    The client sets the option "types" of ccxt's `fetch_markets` to the list ["spot"]. ccxt's class of HTX needs a dict
+    instead of this list. Therefore `fetch_markets` is not used.
     """
     markets: list[Any] = await exchange.fetch_markets_by_type_and_sub_type("spot", None, {})
     return markets

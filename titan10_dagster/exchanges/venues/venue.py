@@ -201,7 +201,7 @@ class Venue:
 
         The two pages should have a common row, which proves that no candle is missing between them. If an exchange
         leaves out minutes without trades, a single common minute often has no row, and an extra request would be
-        needed. Therefore the pages of these exchanges have more than one minute in common.
+        needed. Therefore the pages of these exchanges have up to ten minutes in common.
         """
         if self.empty_minutes is EmptyMinutes.FILLED:
             return 1
