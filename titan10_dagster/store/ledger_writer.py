@@ -74,11 +74,13 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
 
     - If an observation has a delisting date, the days from this date to the day before the observation are updated. The
       reason is that the closing of a market is noticed only a day later. By then, the silence of the market may be
-      classified as no_trades.
+      classified as no_trades. If the whole exchange was silent at the delisting date, the end of this silence is used
+      instead.
     - A stored candle after a delisting shows that the market was only halted. Therefore the days before this candle
       that are classified as delisted become unknown again. Older days that became beyond_horizon because of the
       delisting become unknown again too.
     """
+    observations = _delisted_after_silences(cursor, observations)
     rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
     reopened = _reopen_delisted(cursor, observations)
     return [*(reopened.pop(row.slice, row) for row in rows), *reopened.values()]
@@ -99,6 +101,26 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
     write_gaps(cursor, changed_gaps)
     ledger.write(cursor, [row for row in rows if row != rows_before.get(row.slice)])
     return rows
+
+
+def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
+    """Return the observations. A delisting date within a shared silence of the exchange is moved to the silence's end.
+
+    A delisting date is the end of the last candle, because exchanges do not report the date. If the whole exchange was
+    silent from this candle on, the market was possibly delisted only during or after the silence.
+    """
+    moved = list(observations)
+    numbers = [number for number, observation in enumerate(observations) if observation.record.delisted is not None]
+    if not numbers:
+        return moved
+    parameters = of_slices([observations[number].slice for number in numbers])
+    parameters["delisted"] = [observations[number].record.delisted for number in numbers]
+    cursor.execute(statement("end_of_shared_silence"), parameters)
+    for row in all_rows(cursor):
+        number = numbers[row.number - 1]
+        record = replace(observations[number].record, delisted=row.silence_end)
+        moved[number] = replace(observations[number], record=record)
+    return moved
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:

@@ -344,7 +344,7 @@ class Truth:
             "pre_listing": self.unlisted,
             "delisted": self.gone | self._called_gone(behind),
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
-            "outage": together & ~removed,
+            "outage": (together & ~removed) | self._down_when_delisted(),
             "halted": silenced & ~removed,
             "not_listed": removed,
             # This reason is not final, so it is allowed only for candles that the exchange no longer serves.
@@ -352,6 +352,21 @@ class Truth:
             "broken_at_source": broken_to_the_end | (self.spoiled & behind),
             "beyond_horizon": behind | forgotten | self.of_a_former_market,
         }
+
+    def _down_when_delisted(self) -> Mask:
+        """Return the minutes after the delisting in the silence of the exchange during which the market was delisted.
+
+        In these minutes no answer shows whether the market or the whole exchange was closed.
+        """
+        mask = self.grid.none()
+        silent = self.down.copy()
+        for other in self._others:
+            silent |= other.silent
+        first_gone = int(self.gone.argmax())
+        for first, last in runs(silent & self.gone):
+            if first == first_gone and first > 0 and self.down[first - 1]:
+                mask[first:last] = True
+        return mask
 
     def _called_gone(self, behind: Mask) -> Mask:
         """Return the candles after the last stored candle for which the exchange refused requests, because the market

@@ -63,6 +63,10 @@ def reasons(sql: Sql, exchange: str = "binance") -> set[tuple[str, int]]:
     )
 
 
+def of_symbol(sql: Sql, symbol: str) -> set[tuple[str, int]]:
+    return set(sql("SELECT reason, sum(candles)::int FROM gaps WHERE symbol = %s GROUP BY reason", [symbol]))
+
+
 @pytest.fixture
 def _adds_up(db: Database) -> Any:
     """Classify outages, and check that ledger, gaps and candles agree and that no day stays flagged."""
@@ -293,6 +297,28 @@ def test_a_delisting_found_days_later_revokes_the_evidence_of_the_series(db: Dat
     gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=1350)}
     write(db, [judged(later, NO_ROWS, **gone)])
     assert reasons(sql) == {("halted", 90), ("delisted", 90 + 1440)}
+
+
+def test_a_market_delisted_during_an_outage_was_silent_because_of_the_outage(db: Database, sql: Sql) -> None:
+    """ETH/USDT trades no more after an outage of the exchange. BTC/USDT trades again after the outage."""
+    write(db, whole())
+    write(db, [judged(a_slice(symbol, DAY - ONE)) for symbol in ("BTC/USDT", "ETH/USDT")])
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, [*lacking(["BTC/USDT"], range(600, 690), at=at), *lacking(["ETH/USDT"], range(600, 1440), at=at)])
+    gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=600)}
+    for _ in range(2):
+        write(db, [judged(a_slice("ETH/USDT", DAY + ONE), NO_ROWS, **gone)])
+        assert of_symbol(sql, "BTC/USDT") == {("outage", 90)}
+        assert of_symbol(sql, "ETH/USDT") == {("outage", 90), ("delisted", 750 + 1440)}
+
+
+def test_markets_delisted_together_are_delisted_from_their_last_candles_on(db: Database, sql: Sql) -> None:
+    write(db, whole())
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(["BTC/USDT", "ETH/USDT"], range(600, 1440), at=at))
+    gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=600)}
+    write(db, [judged(a_slice(symbol, DAY + ONE), NO_ROWS, **gone) for symbol in ("BTC/USDT", "ETH/USDT")])
+    assert of_symbol(sql, "BTC/USDT") == of_symbol(sql, "ETH/USDT") == {("delisted", 840 + 1440)}
 
 
 # --- silences of days and months -----------------------------------------------------------------------------------
