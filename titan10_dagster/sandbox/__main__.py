@@ -31,9 +31,15 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 @click.command()
 @click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="Default: all.")
 @click.option(
-    "--port", "ports", multiple=True, type=click.IntRange(0, 65535), help="In the order of --exchange; 0: a free port."
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(0, 65535),
+    help="Port, in the order of --exchange; 0: any free port.",
 )
-@click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve candles of a file.")
+@click.option(
+    "--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve the candles of this file."
+)
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
 @click.option(

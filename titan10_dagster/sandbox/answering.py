@@ -202,7 +202,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request as an exchange with this fault understands it, and the answer's time in epoch ms."""
+    """Return the request and the time (epoch ms) with which an exchange with this fault selects the rows."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

@@ -39,9 +39,9 @@ _FILES_KEPT = 24  # the maximum number of cached files; a file with a month of 1
 _packed_files: dict[object, bytes] = {}
 _caching = Lock()  # the lock is needed because several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
-_NO_ROWS = re.compile(rb"<sheetData ?(/>|></sheetData>)")  # in a sheet of an Excel workbook
+_NO_ROWS = re.compile(rb"<sheetData ?(/>|></sheetData>)")  # an empty sheet of an Excel workbook has this element
 _NONES = 10  # the number of rows in which the defect "none" replaces the volume by the text None
-_BOMB_MEGABYTES = 544  # the client unpacks less than this
+_BOMB_MEGABYTES = 544  # the content of a bomb; the client unpacks at most 512 MB
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
@@ -75,10 +75,10 @@ class Shelf:
     """The format of the archive files of one exchange.
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
-    symbol: a function that spells base and quote as in a path.
+    symbol: a function that returns the symbol in a path, from the exchange's ids of base and quote.
     row: a function that returns the fields of one candle.
     header: the header of the files, or None.
-    hours: how many hours before midnight UTC the day of a label begins.
+    hours: the exchange's day begins this many hours before the UTC day of the same date.
     digest: the ending that turns the path of a file into the path of its digest; None if there are no digests.
     algorithm: the hash function of the digest.
     named: whether the digest file also contains the name of the data file.
@@ -270,7 +270,7 @@ class FileServer:
         self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """Add a defect to all files with `match` in their path. `times`: the number of requests that see the defect."""
+        """Add a defect to all files with `match` in their path. `times`: the number of requests with the defect."""
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
@@ -431,7 +431,10 @@ def _fields(shelf: Shelf, rows: list[Row], defects: set[str]) -> list[list[objec
 
 
 def _lines(site: Site, shelf: Shelf, rows: list[Row], defects: set[str]) -> list[str]:
-    """Return each row as a line of CSV. The rows of a file and of the same file with a defect are often equal."""
+    """Return each row as a line of CSV.
+
+    Lines are cached, because a file with a defect often has the same rows as the file without the defect.
+    """
     lines = []
     for number, row in enumerate(rows):
         lines.append(_line(site.venue.id, tuple(row), _is_micro(number, len(rows), defects)))
@@ -449,7 +452,7 @@ def _is_micro(number: int, rows: int, defects: set[str]) -> bool:
     return "microseconds" in defects or ("mixed_units" in defects and number >= rows // 2)
 
 
-@lru_cache(maxsize=50_000)  # the 44,640 minutes of a month
+@lru_cache(maxsize=50_000)  # enough for a file with the 44,640 minutes of a month
 def _line(exchange: str, row: tuple[float, ...], micro: bool) -> str:
     return ",".join(map(str, SHELVES[exchange].row(list(row), micro)))
 
@@ -488,7 +491,7 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
 
 
 def _stretch(label: str, hours: int) -> tuple[int, int]:
-    """Return the time range [start, end) of a label, in ms."""
+    """Return the time range [start, end) in epoch ms of the day or month in a label."""
     digits = label.replace("-", "")
     first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
     after = first + timedelta(days=1) if len(digits) == 8 else (first + timedelta(days=32)).replace(day=1)
@@ -513,7 +516,7 @@ def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
 def _bomb() -> tuple[bytes, int]:
     """Return the compressed content of a bomb, without the headers of a zip or gzip file, and the content's CRC.
 
-    A compressed megabyte that refers to no earlier one is repeated, because compressing all of them takes two seconds.
+    Only the first megabyte is compressed, and the result is repeated. Compressing all megabytes takes two seconds.
     """
     megabyte, checksum = b"0" * (1 << 20), 0
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -540,7 +543,7 @@ def _zip_bomb(name: str) -> bytes:
 
 def _gzip_bomb() -> bytes:
     content, checksum = _bomb()
-    header = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"  # without the name of a file
+    header = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"  # a gzip header that contains no file name
     return header + content + struct.pack("<2L", checksum, _BOMB_MEGABYTES << 20)
 
 
@@ -558,7 +561,10 @@ def _empty_workbook() -> Mapping[str, bytes]:
 
 
 def _workbook(lines: Sequence[Sequence[object]]) -> bytes:
-    """Return a workbook with these rows, with the cells that openpyxl would write, in a tenth of its time."""
+    """Return a workbook with these rows.
+
+    The cells are the same as openpyxl's, but writing them takes a tenth of the time.
+    """
     rows = []
     for number, line in enumerate(lines, start=1):
         cells = [_cell(f"{letter}{number}", value) for letter, value in zip(ascii_uppercase, line, strict=False)]

@@ -1,4 +1,4 @@
-"""Changes to the computed candles of one symbol: restated, absent, rescaled or shifted candles."""
+"""Changes to the candles of one symbol: restated, absent, rescaled or shifted candles."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Permanent events of markets and candles. Each function applies the event of one kind of fault of the stage `truth`.
+"""Permanent events of markets and candles.
 
+A fault of the stage `truth` is an event. For each kind of these faults, one function applies the event.
 An event happens at once, or when the sandbox's clock reaches its option `at`. Instants are ISO 8601 or epoch ms.
 """
 
@@ -124,7 +125,10 @@ def _stretch(fault: Fault) -> tuple[int, int]:
 
 
 def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
-    """Return the option `name` as an instant in epoch ms. With a `site`, the default is the site's current time."""
+    """Return the option `name` as an instant in epoch ms.
+
+    If the option is not set, return the current time of `site`. Without a `site`, raise ValueError.
+    """
     given: Any = fault.options[name]
     if given is None and site is not None:
         return site.clock.now_ms()

@@ -30,8 +30,8 @@ class Exchanges:
     `symbols`: the listed symbols of an exchange, in place of its default list.
     `trading`: the period or periods in which each (exchange, symbol) trades. Before the first period the exchange does
     not know the symbol.
-    `edges`: how an exchange understands the bounds of a request, if its documentation does not say.
-    `closed_markets`: the answer to a request for candles of a delisted market, see `SandboxVenue`.
+    `edges`: how an exchange understands the bounds of a request, in place of the rules in the venue's record.
+    `closed_markets`: the answer of an exchange to a request for candles of a delisted market, see `SandboxVenue`.
     `log`: a file to which every request is appended as a line of JSON.
     """
 
@@ -58,7 +58,7 @@ class Exchanges:
         chosen = list(venues)
         for exchange, symbol in files:
             if exchange not in chosen:
-                raise ValueError(f"replay of {symbol} on {exchange}: served are {', '.join(chosen)}")
+                raise ValueError(f"cannot replay {symbol}: {exchange} is not served; served are {', '.join(chosen)}")
         self.sites: dict[str, Site] = {}
         for name in chosen:
             played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
@@ -115,7 +115,10 @@ class Exchanges:
     def truth(
         self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
     ) -> Floats:
-        """Return the finished candles in [start, end), with replays and events: (n, 6), times in epoch ms."""
+        """Return the finished candles in [start, end) as an array (n, 6), with times in epoch ms.
+
+        The candles are computed or replayed, and all past events are applied to them.
+        """
         return self.site(exchange).truth(symbol, instant_ms(start), instant_ms(end), timeframe)
 
     def set_latency(self, seconds: float, exchange: str | None = None) -> None:
@@ -130,10 +133,7 @@ class Exchanges:
 
 
 def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
-    """Return a copy of the venue with the given behaviour.
-
-    The exchange's documentation does not describe this behaviour.
-    """
+    """Return a copy of the venue with the given behaviour. None keeps the behaviour in the venue's record."""
     if edges is not None:
         played = replace(played, wire=replace(played.wire, edges=edges))
     return played if closed_market is None else replace(played, closed_market=closed_market)

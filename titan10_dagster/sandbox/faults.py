@@ -7,7 +7,8 @@ A fault is described by JSON or by keyword arguments. Only `kind` is required. A
 - `after`: the number of matching requests before the fault begins to affect requests
 - `lasts`: seconds until the fault ends
 - `symbol`: the unified symbol that the fault affects
-- `path`: the requests that the fault affects: "candles" (the default), "markets", "any", or a part of the path
+- `path`: the requests that the fault affects: "candles" (the default of most kinds), "markets", "any", or a part of the
+  path that begins with a slash
 
 Each kind has further options. A fault of stage `truth` is an event (`events.py`): it happens once, when the sandbox's
 clock reaches the option `at` (default: now).
@@ -223,7 +224,7 @@ def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
-    """Return a change that replaces a row by `text`."""
+    """Return a function that replaces one row of an answer by `text`."""
 
     def change(rows: list[Row], fault: Fault) -> list[Row]:
         row = _at(rows, fault)
@@ -237,7 +238,7 @@ def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
 def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
     row = _at(rows, fault)
     if row is not None:
-        row.time = -1_000  # in ms; an exchange with times in seconds sends -1
+        row.time = -1_000  # -1 second in ms; if an exchange sends times in seconds, it sends -1
     return rows
 
 

@@ -23,7 +23,7 @@ class Verdict:
 
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float
-    retry_after: int | None = None  # seconds, if the exchange sends it
+    retry_after: int | None = None  # the seconds to wait; None if the exchange does not send them
     until: float = 0.0  # the end of a ban, in epoch seconds
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +83,7 @@ class Usage:
 
 
 class Governor:
-    """The rate limits of one exchange, applied to its only client."""
+    """The rate limits of one exchange. All requests are counted as requests of one client."""
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ class Cut(NamedTuple):
 
 @dataclass
 class Row:
-    """A candle before it is serialized: epoch ms and five decimal strings. Faults change rows.
+    """A candle that faults can change before it is serialized: epoch ms and five decimal strings.
 
     `json`: a text that replaces the whole row. `cut_ms`: the length of a candle that ended early.
     """

@@ -36,14 +36,14 @@ class Source(Protocol):
         """Return the candles as an array (n, 6): epoch ms and the five values."""
 
     def units(self, values: Sequence[float]) -> Floats:
-        """Return the five values of a candle in the source's unit."""
+        """Convert the five values of a candle (prices and volume) to the source's unit."""
 
     def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
         """Return five columns of decimal strings. Each string parses to exactly the float that `rows` returns."""
 
 
 class Computed:
-    """The computed candles of the module `truth`, as whole numbers of the smallest unit."""
+    """The candles that the module `truth` computes, as whole numbers of the smallest unit."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument

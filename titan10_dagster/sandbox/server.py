@@ -123,7 +123,7 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        # A client can send a request and then disconnect. Some more passes of the event loop answer such requests.
+        # A client can send a request and then disconnect. The event loop answers this request a few passes later.
         while calm < 5:
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1

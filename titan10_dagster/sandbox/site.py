@@ -78,7 +78,10 @@ class Site:
         return fault
 
     def truth(self, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
-        """Return the finished candles in [start_ms, end_ms) as they are now, with replays and events: (n, 6)."""
+        """Return the finished candles in [start_ms, end_ms) as an array (n, 6).
+
+        The candles are computed or replayed, and all past events are applied to them.
+        """
         self._catch_up()
         seconds = TIMEFRAMES[timeframe]
         end_ms = min(end_ms, self.venue.candle_start(self.clock.now_ms(), seconds))

@@ -12,7 +12,8 @@ Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`)
 - On average, one day in `SandboxVenue.outage_every` days has an outage of 5 to 44 minutes. No symbol of the exchange
   has a candle in these minutes.
 
-The same machine always computes the same candles. For this reason the candles are always computed for whole days.
+The candles are always computed for whole days, because NumPy can round differently in arrays of different lengths. The
+same machine therefore always computes the same candles.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def candles_of_day(traded: Instrument, day: int) -> RawCandles:
 def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
     """Return the candles of a longer timeframe. They start `offset` ms after multiples of the timeframe.
 
-    A candle without any minute is absent. 1m candles that stay 1m candles keep their times, even off the grid.
+    If all 1m candles of a longer candle are absent, the longer candle is absent. If the timeframe is 1m and no minute
+    has several candles, the candles keep their times, even if the times are not whole minutes.
     """
     step = seconds * 1_000
     buckets = (raw.times - offset) // step
@@ -203,7 +205,7 @@ def _walk(walked: Asset, day: int) -> Floats:
     return _random_walk(walked, day)
 
 
-@lru_cache(maxsize=1_024)  # the cache takes 12 MB; all exchanges and symbols with an asset share the days of this asset
+@lru_cache(maxsize=1_024)  # takes 12 MB; a day of an asset is the same for all exchanges and symbols
 def _random_walk(walked: Asset, day: int) -> Floats:
     minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))

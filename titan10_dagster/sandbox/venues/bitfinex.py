@@ -22,7 +22,10 @@ def _naming(base: str, quote: str) -> MarketName:
 
 
 def _pair(base: str, quote: str) -> str:
-    """Return Bitfinex's id of a pair. If a name has more than three letters, a colon separates the names."""
+    """Return Bitfinex's id of a pair, such as BTCUSD or DOGE:USD.
+
+    The colon is left out only if base and quote have three letters each.
+    """
     return base + quote if len(base) == len(quote) == 3 else f"{base}:{quote}"
 
 

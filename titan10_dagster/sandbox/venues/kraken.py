@@ -31,7 +31,8 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
 def _naming(base: str, quote: str) -> MarketName:
     """Return Kraken's id of a pair.
 
-    Only pairs of two early assets have long ids, such as XXBTZUSD. Other ids, such as XBTUSDT and SOLUSD, are short.
+    Only pairs of two early assets (`_OLD_ASSETS`) have long ids, such as XXBTZUSD. Other ids are short, such as XBTUSDT
+    and SOLUSD. Pairs with the base DOGE have short ids too.
     """
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
@@ -91,7 +92,10 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the markets as an object with their ids as keys. A record without an id gets a key with its number."""
+    """Return the markets as an object with their ids as keys.
+
+    If a record has no id, its key is made from its position in the list.
+    """
     result = {}
     for number, record in enumerate(records):
         key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"

@@ -31,9 +31,10 @@ class Refusal:
 class RateLimit:
     """One published rate limit, and the penalty for exceeding it.
 
-    A `fixed` window starts at a multiple of its length. A `sliding` window ends now. A `decay` counter falls by
-    allowed/window per second. The first request above the limit is throttled. After `patience` more requests while
-    throttled, the address is banned for `ban_seconds`. A patience of None means no ban; 0 means a ban at once.
+    `kind`: how usage is counted. A `fixed` window starts at a multiple of its length. A `sliding` window ends now. A
+    `decay` counter falls by allowed/window per second.
+    The first request above the limit is throttled. After `patience` more requests while throttled, the address is
+    banned for `ban_seconds`. A patience of None means no ban; 0 means a ban at once.
     """
 
     name: str
@@ -55,8 +56,8 @@ class SandboxVenue:
     """One simulated exchange: its limits, its list of markets, and its behaviour.
 
     names_delisted: whether a delisted market stays in the list of markets, marked as closed.
-    closed_market: the answer to a request for candles of a delisted market. It has the candles of the market, or is the
-        refusal `closed_market` or `unknown_symbol`.
+    closed_market: the answer to a request for candles of a delisted market. `candles`: the candles that the market had.
+        `closed_market` or `unknown_symbol`: the refusal with this name.
     depth: the number of newest candles that the exchange serves.
     beyond_depth: what happens if a request starts before these candles. `clipped`: the start is moved to the oldest of
         these candles. `refused`: the request is refused with `too_old`.
@@ -69,7 +70,7 @@ class SandboxVenue:
     symbols: tuple[str, ...]
     naming: Callable[[str, str], MarketName]
     opens: str  # the exchange has no candle before this time
-    listed: Mapping[str, str] = field(default_factory=dict)  # listing dates of symbols that were listed late
+    listed: Mapping[str, str] = field(default_factory=dict)  # listing dates; default: from `opens` and the assets
     delisted: Mapping[str, str] = field(default_factory=dict)
     names_delisted: bool = False
     closed_market: ClosedMarket = "candles"
@@ -79,10 +80,12 @@ class SandboxVenue:
     refuses_before_listing: bool = False
     day_starts: int = 0
     descending: bool  # the newest row comes first
-    empty_minutes: Literal["filled", "missing"]  # whether a minute without a trade is a flat row or is absent
+    # a minute without a trade is a flat row of volume 0 (filled) or is absent (missing)
+    empty_minutes: Literal["filled", "missing"]
     outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
-    quiet: float = 3.0  # factor for the share of minutes without a trade on the largest exchange
+    # the share of minutes without a trade is this many times the share on the largest exchange
+    quiet: float = 3.0
     price_decimals: int = 10  # the maximum number of decimals of a price
     volume_decimals: int = 8  # the maximum number of decimals of a volume
     pad: int | None = None  # numbers are padded with zeros to this many decimals
