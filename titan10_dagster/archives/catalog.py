@@ -157,8 +157,8 @@ def plan_units(
     - The market of the slice is known.
     - The slice is not older than the archive.
     - The archive has files for the timeframe of the slice.
-    - At `now` (aware, UTC), the archive has probably published the slice. This is assumed if `label_offset` and
-      `published_after` together have passed since the end of the slice.
+    - At `now` (aware, UTC), the archive has probably published all daily files of the slice. This is assumed if
+      `published_after` has passed since the end of the last of these files.
 
     `beside`: more slices, which are not read now. They count for the choice between a monthly file and daily files.
     """
@@ -189,7 +189,8 @@ def _why_not(archive: Archive, slice_: Slice, markets: Mapping[str, Market], now
     has_daily = serves(archive, slice_.series, Cadence.DAILY)
     if not has_daily and not serves(archive, slice_.series, Cadence.MONTHLY):
         return f"the archive has no files of {slice_.series.timeframe}"
-    if now < slice_.end + archive.label_offset + archive.published_after:
+    last_label = labels_of(slice_.day, archive.label_offset)[-1]
+    if now < midnight(last_label + _DAY) - archive.label_offset + archive.published_after:
         return "the archive has not published the day yet"
     return None
 

@@ -119,6 +119,21 @@ def test_a_slice_that_cannot_be_served_has_a_reason(day: date, symbol: str, reas
     assert reason in unserved[wanted]
 
 
+@pytest.mark.parametrize("exchange", ["binance", "okx", "htx", "bitget"])
+def test_a_slice_is_read_from_the_archive_when_its_last_daily_file_is_published(exchange: str) -> None:
+    archive = venue_of(exchange).archive
+    assert archive is not None
+    (slice_,) = wanted = slices(exchange, date(2025, 4, 1), date(2025, 4, 1))
+    markets = {"BTC/USDT": market(exchange)}
+    last_label = labels_of(slice_.day, archive.label_offset)[-1]
+    (file, *_) = candidates(archive, slice_.series, markets["BTC/USDT"], last_label, Cadence.DAILY)
+    assert slice_.end <= file.end
+    _, unserved = plan_units(archive, wanted, markets, file.published_at - timedelta(seconds=1))
+    assert "not published" in unserved[slice_]
+    _, unserved = plan_units(archive, wanted, markets, file.published_at)
+    assert not unserved
+
+
 def test_a_slice_is_covered_by_windows_that_meet() -> None:
     (slice_,) = slices("okx", date(2024, 3, 1), date(2024, 3, 1))
     middle = slice_.start + timedelta(hours=16)
