@@ -95,9 +95,10 @@ def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now:
 def _faulted(
     site: Site, entry: Entry, faults: list[Fault], series: ServedSeries | None, request: CandleRequest | None
 ) -> Reply:
-    """Return the reply with all faults applied.
+    """Return the reply with the given faults.
 
-    If several faults replace the whole answer, only the first of these faults is used.
+    If several faults replace the whole answer, only the first of these faults is used. If several faults break the
+    connection, only the first of these faults is used.
     """
     answering, breaking = _of_stage(faults, "answer"), _of_stage(faults, "wire")
     if answering:

@@ -243,7 +243,7 @@ class _Defect:
 def _active(defects: Iterable[_Defect], path: str) -> set[str]:
     """Return the kinds of the active defects of a file.
 
-    Unlike `FileServer._striking`, this function does not count a request.
+    `FileServer._striking` also counts the request for the option `times` of a defect. This function does not.
     """
     kinds = set()
     for defect in defects:
@@ -331,7 +331,10 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """Return the path of the data file for `path`, which can be its digest; None if there is no such file."""
+        """Return the path of the data file. `path`: the path of this file or of its digest.
+
+        Return None if the path does not belong to the archive.
+        """
         suffix = self.shelf.digest
         candidates = [path]
         if suffix and path.endswith(suffix):

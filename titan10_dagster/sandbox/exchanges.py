@@ -1,4 +1,4 @@
-"""The exchanges of a sandbox without the HTTP server, and the methods that tests use to control them."""
+"""The exchanges of a sandbox, and the methods that tests use to control them. The HTTP server is in `server.py`."""
 
 from __future__ import annotations
 

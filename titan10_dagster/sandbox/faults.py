@@ -37,9 +37,10 @@ class FaultKind:
     sentence: str
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = "candles"
-    refusal: str | None = None  # only for the stage `answer`: the name of the venue's refusal
+    refusal: str | None = None  # only for the stage `answer`: a key of the venue's `refusals`
     body: str | None = None  # only for the stage `answer`: the text that is sent with status 200
-    change: Callable[[list[Row], Fault], list[Row]] | None = None  # only for the stage `rows`
+    # only for the stage `rows`: a function that returns the changed rows
+    change: Callable[[list[Row], Fault], list[Row]] | None = None
 
 
 @dataclass
@@ -362,7 +363,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("empty_row", "rows", "One row is `[]`.", _INDEX, change=_junk("[]")),
         FaultKind("negative_time", "rows", "One row's time is -1.", _INDEX, change=_negative_time),
         FaultKind(
-            "cut_short", "rows", "The candle of one row ended after `ms`, as its close time shows.",
+            "cut_short", "rows", "The candle of one row is only `ms` long, as its close time shows.",
             {"index": None, "ms": 14_000}, change=_cut_short,
         ),
         FaultKind(

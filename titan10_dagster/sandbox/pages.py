@@ -163,7 +163,7 @@ class PageCutter:
         return edges[0], edges[-1]
 
     def _bounds(self, series: ServedSeries, request: CandleRequest, running: int) -> tuple[int, int]:
-        """Return the range of finished candles from which the rows are selected. The range excludes its end."""
+        """Return the time range [start, end) in epoch ms from which finished candles are selected."""
         start = max(request.start or 0, self.venue.candle_start(series.first_ms, request.seconds))
         end = running if request.end is None else min(request.end, running)
         if series.last_ms is not None:

@@ -190,7 +190,7 @@ def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
 def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
     """Return a mask of the minutes without a trade.
 
-    Their share changes every 32 minutes: it is 0.5 or 1.5 times the pair's share.
+    The share of these minutes changes every 32 minutes. It is 0.5 or 1.5 times `Instrument.quiet`, at most 0.98.
     """
     seed = _seed("quiet", traded.exchange, traded.symbol)
     mood = np.where(_uniform(minutes // 32, seed) < 0.5, 0.5, 1.5)

@@ -47,7 +47,7 @@ def error(status: int, name: str, text: str) -> Refusal:
 
 
 def without_start(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Return the request without a start. The rows count back from `to`, which is the only bound of a request."""
+    """Return the request without a start. The only bound of a request is `to`; the newest rows before it are sent."""
     return replace(request, start=None, keep="newest")
 
 

@@ -96,7 +96,10 @@ class SandboxVenue:
     sources: tuple[str, ...]
 
     def refusal(self, name: str) -> Refusal:
-        """Return the exchange's own refusal, or else the refusal of the server in front of the exchange."""
+        """Return the exchange's own refusal with this name.
+
+        If there is none, return the refusal of the server in front of the exchange, or else `bad_request`.
+        """
         if name in self.refusals:
             return self.refusals[name]
         return COMMON_REFUSALS.get(name) or self.refusals["bad_request"]
@@ -132,7 +135,7 @@ COMMON_REFUSALS: Mapping[str, Refusal] = {
 
 
 def against(quote: str) -> tuple[str, ...]:
-    """Return the symbols of the twenty assets that every exchange lists, against the given quote currency."""
+    """Return the symbols of the twenty assets in `MAJORS` with the given quote currency, such as BTC/USDT."""
     return tuple(f"{base}/{quote}" for base in MAJORS)
 
 

@@ -138,7 +138,8 @@ class WireFormat:
         `now_ms`.
     symbol, timeframe, limit, start, end: the names of the parameters.
     unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
-    selector: a parameter that belongs to the path ("/info" with {"type": "x"} is "/info/x").
+    selector: a parameter that selects the endpoint. Its value is added to the path ("/info" with {"type": "x"} is
+        "/info/x").
     adjust: a function for properties of a request that this table cannot express. It may raise Refused.
     row: formats a candle as JSON.
     page: formats the body of an answer with the given rows.
@@ -168,7 +169,7 @@ class WireFormat:
     adjust: Adjust = as_it_is
 
     def route(self, path: str, query: Mapping[str, str]) -> str:
-        """Return the path. If the exchange selects an endpoint by a parameter, add its value to the path."""
+        """Return the path. If a parameter selects the endpoint, add the value of the parameter."""
         return f"{path}/{query.get(self.selector, '')}" if self.selector else path
 
     def kind(self, path: str) -> PathKind | None:
