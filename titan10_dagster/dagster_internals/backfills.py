@@ -42,7 +42,8 @@ def assets_under_way(url: str) -> set[dg.AssetKey]:
     answer, the result is empty. The reason is that a code location must load quickly at any time.
     """
     try:
-        connect(url).close()  # Dagster's storage would repeat the query for two minutes
+        # This raises an error soon if the database does not answer. PatientRunStorage would try again for two minutes.
+        connect(url).close()
     except Titan10Error:
         return set()
     storage = PatientRunStorage(sqlalchemy_url(url), should_autocreate_tables=False)

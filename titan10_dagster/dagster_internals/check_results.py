@@ -1,9 +1,9 @@
 """Reports results of asset checks for single partitions, from a run of many partitions.
 
 Dagster stores only one result for each check and run (dagster issues 17005 and 32894). Therefore the result of each
-partition is reported as an event of the run. `DagsterInstance.report_runless_asset_event` cannot be used, because it
-stores only one result for each check and partition. The UI shows a result only if the result refers to the latest
-materialization of its partition.
+partition is reported as an event of the run. `DagsterInstance.report_runless_asset_event` cannot be used, because its
+second call for the same check and partition fails (IntegrityError). The UI shows a result only if the result refers to
+the latest materialization of its partition.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def latest_materializations(
 ) -> dict[str, Target]:
     """Return the latest materialization of each given partition, in the form that `AssetCheckEvaluation` expects."""
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partitions)
-    # The newest record comes first. If a partition was materialized more than ten times recently, another partition may
-    # be missing in the records.
+    # The newest records come first, and the limit applies to all partitions together. If a partition has very many new
+    # records, the records of other partitions are possibly not read.
     records = instance.fetch_materializations(wanted, limit=10 * len(partitions)).records
     targets: dict[str, Target] = {}
     for record in reversed(records):

@@ -2,10 +2,10 @@
 
     python -m titan10_dagster.dagster_internals.code_server --socket PATH --module-name titan10_dagster.definitions
 
-Dagster starts each run as a new Python process. Its imports take three seconds of a core, and live polling would need
-these three seconds every minute. Here a run is a copy of a template process that has already imported everything (the
-"forkserver" of multiprocessing). The template process has no connections and no Python threads, and each copy shares
-its memory. This works on Linux only, because system libraries of macOS do not work after a fork.
+Dagster starts each run as a new Python process. Its imports take three seconds of CPU time, and live polling would
+need these three seconds every minute. Here a run is a copy of a template process that has already imported everything
+(the "forkserver" of multiprocessing). The template process has no connections and no Python threads, and each copy
+shares its memory. This works on Linux only, because system libraries of macOS do not work after a fork.
 
 If a code server is killed while it starts a run, Dagster waits for this run until the start time-out. The exchange's
 pool is blocked during this time. Therefore the next code server on the same socket marks such runs as failed when it
@@ -132,7 +132,8 @@ def are_runs_starting(url: str) -> bool:
 def _keep_sockets_in(folder: Path) -> None:
     """Let multiprocessing create its socket in this folder, and delete the sockets of killed code servers.
 
-    By default, multiprocessing creates a folder in /tmp, and this folder would remain each time `titan10 up` ends.
+    By default, multiprocessing creates a new folder in /tmp for each code server. The folder would not be deleted when
+    `titan10 up` ends.
     """
     for unused in folder.glob("listener-*"):
         unused.unlink(missing_ok=True)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do not 
 DAGSTER_SCHEMA = "dagster"
 _COMMENT = "Dagster's tables of the Titan-10 with its candles in the schema "
 SEPARATE = (
-    "Give this installation its own: run `CREATE SCHEMA dagster_2`, and set database.dagster_url to the URL of the "
-    "database with ?options=-csearch_path%3Ddagster_2. If the other one does not exist any more, run "
-    "`COMMENT ON SCHEMA dagster IS NULL` instead."
+    "Give this installation its own schema for Dagster's tables: run `CREATE SCHEMA dagster_2`, and set "
+    "database.dagster_url to the URL of the database with ?options=-csearch_path%3Ddagster_2. If the other "
+    "installation does not exist any more, run `COMMENT ON SCHEMA dagster IS NULL` instead."
 )
 
 
@@ -54,9 +54,9 @@ def ensure_dagster_schema(database_url: str) -> None:
 
 
 def other_installation(cursor: psycopg2.extensions.cursor) -> str | None:
-    """If the schema `dagster` belongs to another installation, return that installation's schema of the candles.
+    """If the schema `dagster` belongs to another installation, return the name of that installation's candle schema.
 
-    The comment of the schema `dagster` contains the name of this schema of the candles. If it is our schema, or if
+    This name is in the comment of the schema `dagster`. If the comment has the name of our own candle schema, or if
     there is no such comment, return None. Nothing is changed.
     """
     cursor.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace'), current_schema()", (DAGSTER_SCHEMA,))

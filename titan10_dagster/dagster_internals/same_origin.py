@@ -95,7 +95,7 @@ def _opens_page(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers by lower-case name.
 
-    If a header is sent twice, both values are joined. Such a value is never accepted.
+    If a header is sent twice, its two values are joined. A joined value is never accepted.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:

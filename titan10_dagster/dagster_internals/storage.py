@@ -1,9 +1,9 @@
 """The storage of dagster.yaml: Dagster's storage on PostgreSQL, with a pool of connections and repeated calls.
 
 Pool: Dagster opens a connection for each statement, and three connections for an event of a run. Without the pool, a
-run that fetches a month spent half of its time on connecting, because the check of a password takes milliseconds on
-both sides. Here a process keeps a few connections for all of Dagster's storages. Before each use, it checks that the
-connection is still open.
+run that fetches a month spent half of its time on connecting, because the check of a password takes milliseconds in
+the client and in the server. Here a process keeps a few connections for all of Dagster's storages. Before each use, the
+process checks that the connection is still open.
 
 Repeated calls: if the server is unavailable, recovering, read-only or out of disk space, a call is repeated (see
 patience.py). If the connection breaks after the server has finished a statement, the statement is executed twice. Then
@@ -11,8 +11,8 @@ an event is possibly stored twice, which has no effect. A run or backfill that a
 
 Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. The
 checks of a run store a result for each day, and waiting for the disk took half of their time. If the server crashes,
-its last events are lost. The run of these events then counts as lost and is executed again, and finds the candles that
-it had stored. All other writes wait for the disk, in particular the slots of an exchange's pool.
+its last events are lost. The run of these events then counts as lost. The run is executed again, and finds the candles
+that the first execution stored. All other writes wait for the disk, in particular the slots of an exchange's pool.
 
 SQLite: every `titan10` command sets the variable TITAN10_DATABASE__DAGSTER_URL. If neither this variable nor
 DAGSTER_HOME is set, Dagster keeps its tables in SQLite files in the folder `data`. This is the case for `dg dev` or

@@ -36,8 +36,8 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         description=f"The candle files of {exchange} from which stored candles were read. If the archive has replaced "
-        "a file, its days are read again, and values that differ become restatements. A sample of days is compared "
-        "with REST.",
+        "a file, the days of this file are read again, and values that differ become restatements. A sample of days is "
+        "compared with REST.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,

@@ -224,15 +224,21 @@ def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[st
     """Return the symbols of a run: the requested symbols, or all configured symbols if `requested` is None.
 
     Raises:
-        SettingsError: the list is empty, or one of its symbols is not in titan10.toml.
+        SettingsError: `requested` is empty, or one of the requested symbols is not in titan10.toml.
     """
     if requested is None:
         return configured
-    unknown = [symbol for symbol in requested if symbol not in configured]
-    if unknown or not requested:
+    if not requested:
         raise SettingsError(
-            f"symbols: {', '.join(unknown) or 'the list is empty'}, but exchanges.{name}.symbols in titan10.toml is "
-            f"{', '.join(configured)}. Add the symbol there, or remove `symbols` to fetch all symbols."
+            "The list `symbols` in the configuration of the run is empty. Remove `symbols` from this configuration to "
+            "fetch all symbols."
+        )
+    unknown = [symbol for symbol in requested if symbol not in configured]
+    if unknown:
+        raise SettingsError(
+            f"The run requests symbols that are not in titan10.toml: {', '.join(unknown)}. "
+            f"exchanges.{name}.symbols in titan10.toml is {', '.join(configured)}. Add the missing symbols there, or "
+            "remove `symbols` from the configuration of the run to fetch all symbols."
         )
     return requested
 

@@ -47,8 +47,8 @@ SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Asse
 class CandleCheck:
     """A check of the landed slices.
 
-    `find`: a function that returns the finding for the slices of one day. `concern`: the concern of the checked rules,
-    or None if the check is not about rules.
+    `find`: a function that returns the finding for the slices of one day. `concern`: the subject of the checked rules
+    (the values or the time of a candle), or None if the check is not about rules.
     """
 
     name: str
@@ -63,17 +63,21 @@ class CandleCheck:
 
 
 def rule_sentences(concern: Concern) -> str:
-    """Return the sentences of all rules of a concern as one text."""
+    """Return the sentences of all rules about the values, or about the time, of a candle as one text."""
     return " ".join(rule.sentence for rule in RULES if rule.concern is concern)
 
 
 def _rule_check(name: str, concern: Concern) -> CandleCheck:
-    """Return the check for all rules of a concern. The description contains the sentences of these rules."""
+    """Return the check for all rules about the values, or about the time, of a candle.
+
+    The description of the check contains the sentences of these rules.
+    """
     return CandleCheck(
         name,
         f"{rule_sentences(concern)} Rows that break a rule are kept in the table `quarantine`. All valid rows are "
-        "stored. Warns about single broken rows. It is an error if a symbol's day has more than `checks.broken_rows` "
-        "broken rows, and their share of its rows is above `checks.broken_share`.",
+        "stored. Warns about single broken rows. It is an error if both limits are exceeded for a symbol's day: the "
+        "number of broken rows is above `checks.broken_rows`, and the share of broken rows is above "
+        "`checks.broken_share`.",
         lambda slices: keeps_rules(concern, slices),
         concern,
     )

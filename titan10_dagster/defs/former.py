@@ -19,8 +19,8 @@ from titan10_dagster.dagster_internals.storage import URL_VARIABLE
 from titan10_dagster.defs.assets import OWNERS, SAME_MARKETS, FetchConfig
 
 KINDS = ("markets", "candles", "ohlcv")
-# Days per run. All days of a former exchange fail for the same reason, so one run is enough. Each exchange has its own
-# number, because Dagster combines assets with equal backfill policies into one run.
+# The number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. The number
+# is different for each exchange, because Dagster combines assets with equal backfill policies into one run.
 _DAYS_PER_RUN = 100_000
 
 
@@ -40,9 +40,13 @@ def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
 def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return assets with the same keys as `exchange_assets`. The steps of these assets fail with one sentence.
 
-    `number`: a number that differs for each former exchange.
+    `number`: the position of the exchange among the former exchanges. It makes the number of days in a run different
+    for each of these exchanges.
     """
-    description = f"{name} was removed from titan10.toml or switched off. These assets exist until its runs have ended."
+    description = (
+        f"{name} was removed from titan10.toml or switched off. These assets exist until the last backfill or run that "
+        f"includes {name} has ended."
+    )
     policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=_DAYS_PER_RUN + number)
 
     @dg.asset(

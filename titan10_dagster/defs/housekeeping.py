@@ -108,7 +108,7 @@ def housekeeping_schedule() -> dg.ScheduleDefinition:
 def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedelta = LONGEST) -> Deleted:
     """Delete finished runs of the jobs in FREQUENT that were created before `before`, oldest first.
 
-    `longest`: no further batch of runs is deleted after this time.
+    `longest`: the time after which no further batch of runs is deleted.
     """
     deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
     for batch in _batches(instance, before):

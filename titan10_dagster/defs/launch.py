@@ -43,7 +43,7 @@ class Backfill:
         messages: the reasons why runs failed.
         symbols: the symbols that failed, each with the reason.
         shut_out: whether the exchange banned or refused this machine, or its breaker is open.
-        permanent: whether runs failed, and would fail again in the same way.
+        permanent: whether runs failed, and all of these runs would fail again in the same way.
     """
 
     exchange: str
@@ -131,7 +131,10 @@ def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
 
 
 def cancel_runs_of_this_process(instance: DagsterInstance | None = None) -> list[str]:
-    """Mark the runs that this process executes as cancelled, and return their ids. `instance`: as for `backfill`."""
+    """Mark the runs that this process executes as cancelled, and return their ids.
+
+    The default of `instance` is the instance of DAGSTER_HOME.
+    """
     instance = instance or DagsterInstance.get()
     running = RunsFilter(
         statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING], tags={PROCESS_TAG: this_process()}

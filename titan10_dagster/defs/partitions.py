@@ -41,8 +41,8 @@ def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
 def days_per_run(settings: Settings) -> Mapping[str, int]:
     """Return the number of days in a run of each exchange.
 
-    The number comes from the settings, or else from the venue. If an earlier exchange has the same number, the number
-    is increased.
+    The number comes from the settings, or else from the venue. If an exchange that comes earlier in the settings has
+    the same number, the number is increased.
 
     The numbers must differ, because Dagster combines assets with equal backfill policies into one run. In such a run,
     exchanges would wait for each other.

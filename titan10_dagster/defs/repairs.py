@@ -79,8 +79,9 @@ def plan_after(
     """Plan which repairs to start now, based on the ledger and the breakers.
 
     attempts: earlier repairs.
-    under_way: the exchanges for which a run that is no repair, such as a backfill, fetches days.
-    failed: days of failed runs.
+    under_way: the exchanges for which a queued or running run, or an active backfill, fetches days. Repairs and runs of
+        the autopilot do not count.
+    failed: the days that failed runs requested.
 
     If the autopilot is off, repairs also fetch days that REST no longer serves and for which the archive should be
     tried.

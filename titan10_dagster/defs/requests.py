@@ -1,4 +1,7 @@
-"""Creates the run requests of the sensors, and reads earlier and other runs from the Dagster instance."""
+"""Creates the run requests of the sensors, and reads from the Dagster instance which runs a new request must consider.
+
+These runs are earlier attempts of the same sensor, failed runs, and runs that are fetching days now.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
 # A run that ended because requests were not allowed has this tag, with the end of the ban or pause as the value.
 BLOCKED = "titan10/blocked"
-# Finished attempts from before the last REMEMBERED are not read. For each exchange, at most the newest
-# MOST_REMEMBERED attempts are read. The days of attempts that are not read may be fetched again sooner.
+# An attempt is not read if it has finished and was requested more than REMEMBERED ago. For each exchange, at most the
+# newest MOST_REMEMBERED attempts are read. The days of attempts that are not read may be fetched again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days: backfills from the UI and the command line, the daily settlement, and repairs.
 REPAIR_JOB = "repair"
@@ -79,7 +82,7 @@ def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
     """Return the facts about each exchange that a plan needs.
 
-    `under_way`: the exchanges with other runs that fetch days.
+    `under_way`: the exchanges for which days are fetched by runs outside of this plan.
     """
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
@@ -135,9 +138,9 @@ def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list
 def _failed_runs(instance: DagsterInstance, job: str) -> Iterator[RunRecord]:
     """Yield the failed runs of the job, newest first.
 
-    A backfill of years may have a thousand failed runs, and housekeeping does not delete such runs. All of these runs
-    are yielded, so that no requested day is lost. For repairs, only the newest runs are yielded, because repairs
-    request the days of other failed runs.
+    For the job of repairs, only the newest failed runs are yielded, because repairs request the days of other failed
+    runs. For all other jobs, every failed run is yielded, so that no requested day is lost. A backfill of years may
+    have a thousand failed runs, and housekeeping does not delete such runs.
     """
     failed, cursor = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE]), None
     most = MOST_REMEMBERED if job == REPAIR_JOB else None

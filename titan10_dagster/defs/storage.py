@@ -67,5 +67,5 @@ def storage_schedule() -> dg.ScheduleDefinition:
         at=STORAGE_AT,
         name="keep_storage",
         job=JOB,
-        description="Applies the storage settings, and deletes candles that are older than the settings keep them.",
+        description="Applies the storage settings. If `timescaledb.retention_days` is set, deletes older candles.",
     )

@@ -120,7 +120,7 @@ def _concerned(site: Site, fault: Fault) -> list[ServedSeries]:
 def _stretch(fault: Fault) -> tuple[int, int]:
     start, end = fault.options["time"], fault.options["until"]
     if start is None or end is None:
-        raise ValueError(f"the fault {fault.kind.name!r} needs a time and an until")
+        raise ValueError(f"the fault {fault.kind.name!r} needs the options time and until")
     return instant_ms(start), instant_ms(end)
 
 

@@ -312,7 +312,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"retry_after": 120}, refusal="banned",
         ),
         FaultKind("http_403", "answer", "Forbidden: a server in front of the exchange refuses.", refusal="forbidden"),
-        FaultKind("http_451", "answer", "The location is not served.", refusal="restricted"),
+        FaultKind("http_451", "answer", "The exchange does not serve the client's location.", refusal="restricted"),
         FaultKind("http_400", "answer", "The exchange calls the request malformed.", refusal="bad_request"),
         FaultKind("http_404", "answer", "Not found.", refusal="not_found"),
         FaultKind("http_500", "answer", "An internal error.", refusal="internal"),

@@ -24,9 +24,9 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 def test_the_symbols_of_a_run_are_those_of_its_config_or_all() -> None:
     assert checked_symbols("binance", SYMBOLS, None) == SYMBOLS
     assert checked_symbols("binance", SYMBOLS, ["ETH/USDT"]) == ["ETH/USDT"]
-    with pytest.raises(SettingsError, match=r"symbols: ADA/USDT, but exchanges\.binance\.symbols"):
+    with pytest.raises(SettingsError, match=r"titan10\.toml: ADA/USDT\. exchanges\.binance\.symbols"):
         checked_symbols("binance", SYMBOLS, ["ETH/USDT", "ADA/USDT"])
-    with pytest.raises(SettingsError, match="symbols: the list is empty"):
+    with pytest.raises(SettingsError, match="The list `symbols` in the configuration of the run is empty"):
         checked_symbols("binance", SYMBOLS, [])
 
 

@@ -91,7 +91,7 @@ def test_candles_that_are_hidden_are_absent_until_they_are_shown_again(fresh: Sa
 
 
 def test_hiding_needs_both_bounds(fresh: Sandbox) -> None:
-    with pytest.raises(ValueError, match="needs a time and an until"):
+    with pytest.raises(ValueError, match="needs the options time and until"):
         fresh.fault("binance", "absent", time=SINCE)
 
 
@@ -201,7 +201,7 @@ def test_a_new_id_can_bring_other_prices(fresh: Sandbox) -> None:
         ("redenominate", {}, "needs a symbol"),
         ("delist", {}, "needs a symbol"),
         ("new_id", {"symbol": "BTC/USDT"}, "needs a market_id"),
-        ("revise", {"time": SINCE}, "needs a time and an until"),
+        ("revise", {"time": SINCE}, "needs the options time and until"),
         ("delist", {"symbol": "NO/SUCH"}, "does not list 'NO/SUCH'"),
     ],
 )
