@@ -6,8 +6,8 @@
 | one of these errors in the last try | the step fails with the sentence of the error |
 | any other FetchError | the step fails with the sentence of the error |
 
-The repair sensor later fetches or stores the days of failed runs. Only failed runs of the autopilot are left out, because
-the autopilot requests their days again; see `defs.requests`.
+The repair sensor later fetches or stores the days of failed runs. Failed runs of the autopilot are an exception: the
+autopilot requests their days again itself. See `defs.requests`.
 """
 
 from __future__ import annotations
