@@ -59,6 +59,7 @@ from titan10_dagster_tests.simulation.world import Report, World
 
 HASTE = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
+_MOST_TICKS = 5  # the ticks of the repair sensor of a step in the tail
 _MOST_POLLS = 10  # the polls of a step; five pages of the smallest size are a day
 
 
@@ -122,7 +123,7 @@ class Week:
             for name in self.story.exchanges:
                 self._read_markets(name, at)
                 self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
-        self._repair(at)
+        self._repair_to_now(at)
         update_alerts(self.titan10, self.titan10.now(), deliver=self._deliver)
         self._observe_open_slices(at)
         self._was = max(self._was, ours)
@@ -188,7 +189,18 @@ class Week:
             else:
                 self.record.markets_read[exchange].append(at)
 
-    def _repair(self, at: datetime) -> None:
+    def _repair_to_now(self, at: datetime) -> None:
+        """Start the repairs that are due now.
+
+        A tick of the repair sensor starts at most two runs of an exchange. In the tail the next step comes days later.
+        Therefore the ticks of the next minutes are made too, until no repair is due.
+        """
+        for _ in range(_MOST_TICKS if at > self.story.quiet_end else 1):
+            if not self._repair(at):
+                return
+
+    def _repair(self, at: datetime) -> bool:
+        """Make one tick of the repair sensor. Return whether it started a run."""
         self._attempts = [attempt for attempt in self._attempts if attempt.at >= at - REMEMBERED]
         plan = plan_after(self.titan10, self._attempts, {run.exchange for run in self._lost})
         for repair in plan.repairs:
@@ -207,6 +219,7 @@ class Week:
                     failed=not succeeded,
                 )
             )
+        return bool(plan.repairs)
 
     def _deliver(self, outgoing: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
         """Record every notification, and report it as delivered."""
