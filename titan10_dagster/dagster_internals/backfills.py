@@ -38,8 +38,8 @@ def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
 def assets_under_way(url: str) -> set[dg.AssetKey]:
     """Return the assets of all unfinished backfills and runs in Dagster's tables at `url`.
 
-    No instance is opened, because that would create missing tables. If there are no tables, or the database does not
-    answer, the result is empty. The reason is that a code location must load quickly at any time.
+    No instance is opened, because that would create missing tables. A code location must load quickly at any time.
+    Therefore the result is empty if there are no tables, or if the database does not answer.
     """
     try:
         # This raises an error soon if the database does not answer. PatientRunStorage would try again for two minutes.

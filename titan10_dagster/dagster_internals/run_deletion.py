@@ -44,7 +44,7 @@ def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
 def size_of_events(instance: DagsterInstance, run_ids: Sequence[str]) -> tuple[int, int]:
     """Return the number of events of the given runs, and their size in bytes. Return (0, 0) if the storage is not SQL.
 
-    Dagster's own functions would have to read each event.
+    The database adds up the sizes. With Dagster's own functions, this process would have to read each event.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):

@@ -52,9 +52,9 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 AGREES,
                 asset=key,
-                description=f"Compares {SAMPLE} settled days of symbols from files with the same days from REST. The "
-                "days are random and differ each month. Warns about values that differ. Stored candles do not change. "
-                "See `titan10 reconcile`.",
+                description=f"Compares {SAMPLE} settled slices (a slice is one day of one symbol): the candles in the "
+                "archive's files with the candles from REST. The slices are random and differ each month. Warns about "
+                "values that differ. Stored candles do not change. See `titan10 reconcile`.",
             ),
         ],
     )

@@ -37,8 +37,8 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
         description="Fetches history that was never requested, chunk by chunk, back to the start of each exchange. "
-        "Each exchange has at most one such run at a time. No run starts while another run fetches days of the "
-        "exchange, or while the exchange's breaker is open.",
+        "Each exchange has at most one run of the autopilot at a time. No run starts while another run fetches days "
+        "of the exchange, or while the exchange's breaker is open.",
     )
     def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)

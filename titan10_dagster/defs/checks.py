@@ -92,12 +92,13 @@ CANDLE_CHECKS = (
 STORE_CHECKS = {
     "accounted_for": "Every candle of the day is either stored or in a gap that has a reason: ledger, candles and gaps "
     "agree.",
-    "explained": "Fails if the share of a symbol's candles of the day that are missing without a final reason is above "
-    "`checks.unexplained_share`. A thinly traded pair fails at first, and passes after the second fetch, six or more "
-    "hours later.",
-    "near_others": "Compares closes with the candles of other exchanges that are stored so far, for symbols of three "
-    f"or more exchanges, one minute in {EVERY_MINUTES}. Warns if closes are far from the median. It is an error if "
-    "most closes are far. Execute this check again after other exchanges have stored the day.",
+    "explained": "Fails if too many candles of a symbol are missing without a final reason: more than the share "
+    "`checks.unexplained_share` of the day. A thinly traded pair fails at first, and passes after the second "
+    "fetch, six or more hours later.",
+    "near_others": "Compares the exchange's closes with the median close of all exchanges that have stored the symbol "
+    f"so far. One minute in {EVERY_MINUTES} is compared, if at least three exchanges have a candle with volume in this "
+    "minute. Warns if closes are far from the median. It is an error if most closes are far. Execute this "
+    "check again after other exchanges have stored the day.",
     "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }

@@ -27,7 +27,7 @@ _DAYS_PER_RUN = 100_000
 def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
     """Return the exchanges that are not `enabled` but are part of an unfinished backfill or run.
 
-    The result is empty if no database of Dagster is set, as in Dagster's own tools, and while the database does not
+    The result is empty if no database of Dagster is set (as in Dagster's own tools), or if the database does not
     answer.
     """
     url = os.environ.get(URL_VARIABLE)

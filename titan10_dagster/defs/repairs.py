@@ -1,4 +1,4 @@
-"""The gap sensor: it starts the runs planned by `planning.repairs`. Earlier runs count as attempts."""
+"""The gap sensor: it starts the runs planned by `planning.repairs`. The plan counts earlier repairs as attempts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
     job = dg.define_asset_job(
         REPAIR_JOB,
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
-        description="Fetch days again that have missing candles without a final reason.",
+        description="Fetch days again if they have missing candles without a final reason.",
     )
 
     @dg.sensor(

@@ -55,8 +55,8 @@ def request_of_days(
 ) -> dg.RunRequest:
     """Return a run request for the days from `first` to `last`, with `config` for `<exchange>/candles`.
 
-    The run key contains the minute of the request, because Dagster never accepts the same key twice. Otherwise the days
-    of a failed run could not be requested again.
+    The run key contains the minute of the request. Dagster never accepts the same key twice. Without the minute, the
+    days of a failed run could not be requested again.
     """
     return dg.RunRequest(
         run_key=f"{tag.removeprefix('titan10/')}/{exchange}/{first}/{last}/{now:%Y-%m-%dT%H:%M}",
