@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from titan10_dagster.errors import ArchiveError
 
 # The archive is blocked after one of the following numbers of failures in a row.
-_MOST_REFUSED = 3  # this many refusals in a row, if the archive has served other files in this run
-_MOST_REFUSED_AT_FIRST = 2  # this many refusals in a row, if the archive has served no file in this run
-_MOST_FAILED = 8  # this many files in a row that could not be downloaded or read
+_MOST_REFUSED = 3  # refusals in a row, if an answer in this run has shown before that the archive works
+_MOST_REFUSED_AT_FIRST = 2  # refusals in a row, if no answer in this run has shown yet that the archive works
+_MOST_FAILED = 8  # files in a row that could not be downloaded or read
 
 
 class ArchiveBlocked(ArchiveError):
@@ -57,7 +57,7 @@ class Standing:
         """Count a refused data file. Several refused data files in a row block the archive."""
         self._refused += 1
         if self._refused >= (_MOST_REFUSED if self.has_served else _MOST_REFUSED_AT_FIRST):
-            self._block(f"{error}. The archive refuses this address")
+            self._block(f"{error}. The archive refuses this address, the IP address of the machine")
 
     def refused_digest(self, error: ArchiveError) -> None:
         """Count a digest file that could not be read, although its data file was downloaded."""

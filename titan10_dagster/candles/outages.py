@@ -53,7 +53,7 @@ NOT_LISTED_AFTER = timedelta(days=7)
 _AGAIN = 0.6  # the probability that a busy series has no candle in a minute, after a minute without a candle
 _PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
-_MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
+_MISTAKES_ALONE = 1e-6  # the accepted number of silences of a single series that are found by mistake, per day
 _UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
 _NEVER = 10**9  # a number of candles that is larger than any silence
 
@@ -294,10 +294,13 @@ def split_run(
 
 
 class _Segment(NamedTuple):
-    """Consecutive runs of absent candles, with two sums in which an absent candle counts 1 and a stored candle -4.
+    """Consecutive runs of absent candles, and the running total of the series before and after these runs.
 
-    before: the sum of all candles before the first run.
-    after: the sum of all candles up to the end of the last run.
+    The total starts at 0. It grows by 1 for each absent candle, and falls by 4 for each stored candle. A run adds at
+    most `shortest_silence` candles.
+
+    before: the total directly before the first run.
+    after: the total at the end of the last run.
     """
 
     runs: list[Run]

@@ -5,8 +5,8 @@ second. If the code server itself is killed, its runs stay "started" forever, an
 
 Therefore the daemon's run monitoring makes two checks with this launcher. First, it requests the list of running runs
 from the code server. Second, it checks the process of the run in the operating system. The run's log contains the id of
-this process. The first check alone is not sufficient. If the database does not answer for a moment, the thread in which
-the code server watches its runs ends. Then dead runs count as running.
+this process. The first check alone is not sufficient. If the database does not answer when the code server records a
+dead run, the code server loses the thread that watches its runs. From then on, dead runs count as running.
 
 For a run of `titan10 backfill`, the process of the command is checked. If the command runs on another machine, a lock
 in the database is checked.

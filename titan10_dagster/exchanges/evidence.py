@@ -132,8 +132,8 @@ class Evidence:
     def silence(self, start: int, end: int, request: PageRequest, *, proven: bool = True, uncut: bool = False) -> None:
         """Process an answer to `request` that has no row from `start` to `end` (exclusive).
 
-        `proven`: whether this proves that the stretch is empty. If so, the stretch is closed. Only boundary candles
-            that need more answers stay open.
+        `proven`: whether the answer proves that this stretch is empty. If so, the stretch is closed, except for
+            boundary candles (see `_Boundary`) that need more answers before they count as absent.
         `uncut`: whether the first and last row of the answer do not depend on the bounds of the request.
         """
         for candle, boundary in self._boundaries.items():

@@ -259,7 +259,11 @@ class _Fetch:
             self._make_ready(state)
 
     async def _learn_bound(self, state: SeriesState, finding: Finding) -> None:
-        """Record the result of a search for a bound. If the bound was not found, the candles still land."""
+        """Record the result of a search for a bound (see `Bound`), and land the slices that waited for it.
+
+        They land too if the bound was not found. Exception: if an error of the exchange stays unexplained without the
+        bound, the symbol fails with this error.
+        """
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
             await self._fail(state, finding.error)

@@ -12,8 +12,8 @@ from collections import deque
 
 STALL = 0.3  # a call that is later than this many seconds shows a stall
 _TICK = 0.1  # seconds between two calls
-# Seconds before a time-out. A stall that ended within this time explains the time-out, because the event loop first
-# runs the callbacks that waited during the stall.
+# A stall that ended at most this many seconds before a time-out explains the time-out. After a stall, the event loop
+# first runs the callbacks that became due during the stall, so an answer that has arrived is possibly not read yet.
 _JUST_NOW = 0.5
 _LARGE_SHARE = 0.25  # if stalls took more than this share of a request's duration, they explain its time-out
 

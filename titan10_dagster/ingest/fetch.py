@@ -126,7 +126,8 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     except LandingError as error:
         try:
             _note_missing(titan10, slices, error)
-        except StoreError as unwritten:  # the cause is often the same full disk; Dagster still shows the failed run
+        except StoreError as unwritten:
+            # Often the database cannot write because the same disk is full. Dagster still shows the failed run.
             log.warning("days of %s did not land, and the ledger could not be updated: %s", exchange, unwritten)
         raise
     failed = brought.failed

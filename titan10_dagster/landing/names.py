@@ -19,7 +19,9 @@ from titan10_dagster.errors import LandingError
 
 SUFFIX = ".parquet"
 
-_LONGEST_NAME = 200  # bytes; file systems allow 255 bytes, and the names of evidence files are longer than this name
+# In bytes, the longest name of a symbol in a file name. File systems allow 255 bytes for the name of a file, and the
+# name of an evidence file adds a time, a digest and a suffix.
+_LONGEST_NAME = 200
 # "/" and ":" are replaced by "-" and "_", and "~" precedes the digest. So "-", "_" and "~" in a symbol must be escaped.
 _ESCAPED = re.compile(r'[-_~%\\*?"<>|]')
 

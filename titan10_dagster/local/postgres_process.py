@@ -77,7 +77,8 @@ class ServerProcess:
     def wait_while_starting_or_stopping(self) -> None:
         """Wait while a server runs but is not ready.
 
-        Such a server is recovering or stopping, because the process that started or stopped the server was killed.
+        The caller holds the lock under which servers are started and stopped. So no other process waits for this
+        server: the process that started or stopped the server was probably killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:

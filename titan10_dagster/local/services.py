@@ -84,8 +84,8 @@ def socket_path(data: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         raise SettingsError(
-            f"The path {data} is too long for a socket below it, and {folder} belongs to another account. Move the "
-            "project to a shorter path."
+            f"The path {data} is too long for a socket in it. The folder {folder} cannot be used instead, because it "
+            "is a link or belongs to another account. Move the project to a shorter path."
         )
     return folder / "code.sock"
 

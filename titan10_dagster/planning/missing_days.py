@@ -24,7 +24,8 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-LONGEST_HOLE = 31  # in days; before a series is on duty, a longer stretch of missing days counts as history
+# In days. A longer stretch of missing days counts as history, unless the series was already on duty (see above).
+LONGEST_HOLE = 31
 
 _DAY = timedelta(days=1)
 

@@ -18,7 +18,9 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-_SAMPLE = 10  # after this number of answers, the shortest time of a request is subtracted from the span
+# The span of the quota is shortened by the shortest duration of a request only after this number of answers, because
+# fewer answers do not show the shortest duration.
+_SAMPLE = 10
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Usage:
         self._answered: deque[tuple[float, float]] = deque()
         self._counted = 0.0
         self._answers = 0
-        self._shortest = math.inf  # the shortest time between a release and its answer
+        self._shortest = math.inf  # the shortest time from the release of a request to its answer, in seconds
 
     def next_release(self, weight: float, most: float, now: float) -> float:
         """Return the earliest time at which a request of this weight can be released.

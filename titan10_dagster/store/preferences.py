@@ -8,7 +8,7 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.store.database import Cursor, Database, all_rows
 
-EVERY_SYMBOL = "*"  # the key of the order for all symbols without their own order
+EVERY_SYMBOL = "*"  # stands for all symbols that have no preferred order of exchanges of their own
 
 Preferences = Mapping[str, Sequence[str]]
 

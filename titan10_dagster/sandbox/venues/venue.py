@@ -70,7 +70,9 @@ class SandboxVenue:
     symbols: tuple[str, ...]
     naming: Callable[[str, str], MarketName]
     opens: str  # the exchange has no candle before this time
-    listed: Mapping[str, str] = field(default_factory=dict)  # listing dates; default: from `opens` and the assets
+    # The listing date of each symbol. By default, it is the latest of `opens` and the dates at which the two coins of
+    # the pair began to exist (instruments.py).
+    listed: Mapping[str, str] = field(default_factory=dict)
     delisted: Mapping[str, str] = field(default_factory=dict)
     names_delisted: bool = False
     closed_market: ClosedMarket = "candles"
