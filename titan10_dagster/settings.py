@@ -44,9 +44,9 @@ from titan10_dagster.settings_errors import sentences, unknown_name, unreadable_
 from titan10_dagster.settings_files import require_file
 
 PREFIX = "TITAN10_"
-# Variables with our prefix that are not settings: the folder of the settings, and variables of the tests.
+# Variables that begin with TITAN10_ but are not settings: the project folder, and the variables of the tests.
 HOME, OF_TESTS = f"{PREFIX}HOME", f"{PREFIX}TEST_"
-# The number of names in the path of a setting. In other sections than these, a path has two names, as in `server.port`.
+# The number of names in the path of a setting, for sections where it is not two. `server.port`, for example, has two.
 DEPTHS = {"data": 1, "first_day": 1, "exchanges": 3, "selection": 3}
 # Upper limits. With larger values, a date that is computed from a setting could be outside the calendar.
 MOST_DAYS = 36_500
@@ -308,7 +308,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
     )
-    toml_file: ClassVar[Path | None] = None  # `load` sets this in a subclass
+    toml_file: ClassVar[Path | None] = None  # `load` makes a subclass of Settings that has the path
 
     data: Annotated[Path, BeforeValidator(values.parse_folder)] = Field(
         Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs"

@@ -81,7 +81,8 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
     section = settings
     model: Any = settings
     for part in path:
-        # The user chooses the keys of a dict of sections, such as `exchanges`.
+        # In a dict of sections, such as `exchanges`, the next part of the path is a key that the user chose, so it is
+        # not a field of a model.
         model = section.model_fields[part].annotation if model is section else get_args(model)[-1]
         if isinstance(model, type) and issubclass(model, BaseModel):
             section = model

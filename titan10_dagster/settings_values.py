@@ -206,7 +206,7 @@ def _why_not(exchange: str, timeframe: str) -> str | None:
     """Return why candles of this length cannot be fetched from the exchange; None if they can be fetched."""
     if timeframe not in _timeframes_of(exchange):
         return f"it has no {timeframe} candles"
-    if timeframe == "1m":  # every minute is on the grid
+    if timeframe == "1m":  # 1m candles always begin on the UTC grid
         return None
     # The import takes a third of a second, and only settings with longer candles need it.
     from titan10_dagster.exchanges.venues.registry import venue_of

@@ -3,7 +3,8 @@ SELECT
     chunks.range_start AS start,
     chunks.range_end AS "end",
     chunks.is_compressed AS compressed,
-    -- The bit with the value 8 means "partial". TimescaleDB 2.29 has removed the catalogue column chunk.status.
+    -- In the status of a chunk, the bit with the value 8 means "partial". A function returns the status, because
+    -- TimescaleDB 2.29 has removed the catalogue column chunk.status.
     _timescaledb_functions.chunk_status(
         format('%I.%I', chunks.chunk_schema, chunks.chunk_name)::regclass
     ) & 8 = 8 AS partial,

@@ -10,7 +10,8 @@ SELECT
             AND timeframe = slices.timeframe
             AND "time" >= slices.starts
             AND "time" < slices.ends
-            -- These constants are the bounds of all slices together. They let the planner exclude all other chunks.
+            -- :first and :last are the bounds of all slices together. With these constants, the planner excludes the
+            -- chunks outside of the bounds.
             AND "time" >= %(first)s
             AND "time" < %(last)s
     ) AS candles

@@ -32,7 +32,7 @@ minutes AS (
             AND ohlcv.timeframe = '1m'
             AND ohlcv."time" >= %(start)s
             AND ohlcv."time" < %(end)s
-            -- A candle without volume repeats an old price.
+            -- A candle without volume repeats an old price, so it is not compared.
             AND ohlcv.volume > 0
             AND extract(MINUTE FROM ohlcv."time")::integer %% %(every)s = 0
         -- OFFSET 0 makes the planner read market by market through the key. Without OFFSET 0 the planner expects few

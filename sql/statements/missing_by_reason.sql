@@ -10,7 +10,7 @@ FROM gaps
 WHERE exchange = %(exchange)s
     AND symbol = %(symbol)s
     AND timeframe = %(timeframe)s
-    -- A gap never crosses midnight. So a gap that overlaps the stretch begins less than a day before the stretch.
+    -- A gap never crosses midnight. So a gap that overlaps [:start, :end) begins less than a day before :start.
     AND gap_start > %(start)s::timestamptz - interval '24 hours'
     AND gap_start < %(end)s
     AND gap_end > %(start)s

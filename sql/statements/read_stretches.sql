@@ -1,5 +1,5 @@
--- The stretches of the given symbols of one exchange that overlap the time from :first to :last. Stretches that end at
--- :first or begin at :last are included.
+-- The stretches of time whose candles were read from files, each with its file, for the given symbols of one exchange.
+-- Only stretches that overlap the time from :first to :last are returned, or that end at :first or begin at :last.
 SELECT
     stretches.symbol,
     stretches.timeframe,

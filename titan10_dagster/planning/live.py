@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
-# The number of known candles that a poll requests again. A candle can arrive late, or the exchange can correct a candle
-# shortly after its end.
+# Each poll requests up to this many candles before the first new candle once more, because a candle can arrive late,
+# or the exchange can correct a candle shortly after its end.
 LOOK_BACK = 5
 _DAY = timedelta(days=1)
 

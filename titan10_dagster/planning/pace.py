@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-SLOWEST = 1 / 16  # the smallest share of the full pace
-FULL_AFTER = timedelta(minutes=10)  # the time from zero to the full pace; from half the pace it takes 5 minutes
+SLOWEST = 1 / 16  # the pace of requests is never reduced below this share of the full pace
+# After a reduction, the pace of requests increases again. From half of the full pace to the full pace it takes half of
+# this time.
+FULL_AFTER = timedelta(minutes=10)
 
 
 def recovered(share: float, elapsed: timedelta) -> float:

@@ -112,4 +112,4 @@ class Usage:
         while self._answered and self._answered[0][0] <= now:
             self._counted -= self._answered.popleft()[1]
         if not self._answered and not self._under_way:
-            self._counted = 0.0  # this removes rounding errors of the sums
+            self._counted = 0.0  # no request counts now; the computed sum can differ from 0 by rounding errors

@@ -34,15 +34,17 @@ from titan10_dagster.planning.missing_days import MissingDays, around
 
 # The daily settlement (the fetch of yesterday) starts at this time after midnight UTC. See also defs/schedules.py.
 SETTLEMENT = timedelta(hours=2)
-OVERDUE = timedelta(hours=3)  # if the daily settlement has not stored a day by this time, the day is repaired
+OVERDUE = timedelta(hours=3)  # a day that the daily settlement has not stored this long after its end is repaired
 
-LAST_CHANCE = timedelta(hours=3)  # in this time before an exchange deletes candles, they are requested once more
+# An exchange may delete missing candles soon. In this time before the deletion, they are requested once more.
+LAST_CHANCE = timedelta(hours=3)
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # for each day, the symbols that are due
 Rank = tuple[int, timedelta]
 
-# The first component of a rank: the exchange deletes the data soon, keeps the data, or no longer serves the data.
+# The first part of a Rank; repairs with a smaller value come first. 0: the exchange deletes the data soon. 1: the
+# exchange keeps the data. 2: the exchange no longer serves the data.
 _EXPIRING, _KEPT, _GONE = 0, 1, 2
 
 
@@ -256,7 +258,7 @@ def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts,
     due = due_of_hole(hole, day, known, now)
     if due:
         yield _Candidate(rank, hole.exchange, day, due, True, yields)
-    # this cheap comparison usually avoids the search, because on most days no symbol waits
+    # On most days all symbols are due. Then this comparison of two lengths avoids the search for waiting symbols.
     if len(due) < len(hole.symbols):
         waiting = [symbol for symbol in hole.symbols if symbol not in due]
         yield _Candidate(rank, hole.exchange, day, waiting, False, yields)
@@ -311,7 +313,8 @@ def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
     if open_slice.state == SliceState.SETTLED:
         first = open_slice.unexplained_seen or open_slice.first_seen
         return last_attempt + pause(last_attempt - first, OBSERVATION_SPACING)
-    # Pauses count from the first fetch of the whole day. A gap of live polling can be older than this fetch.
+    # The pause depends on the time since the first fetch of the whole day. The age of the gap is not used alone,
+    # because live polling possibly saw the gap during the day.
     first = max(open_slice.first_seen, open_slice.slice.end + SETTLEMENT)
     return last_attempt + pause(last_attempt - first)
 

@@ -34,14 +34,14 @@ _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseconds from this day on
 
-_KEPT = 100  # the maximum number of cached stretches of candles
+_KEPT = 100  # the maximum number of cached candle lists, each for one symbol and time range
 _FILES_KEPT = 24  # the maximum number of cached files; a file with a month of 1m candles has 2 MB
 _packed_files: dict[object, bytes] = {}
-_caching = Lock()  # the lock is needed because several threads answer requests for files
+_caching = Lock()  # protects the caches, because several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
 _NO_ROWS = re.compile(rb"<sheetData ?(/>|></sheetData>)")  # an empty sheet of an Excel workbook has this element
 _NONES = 10  # the number of rows in which the defect "none" replaces the volume by the text None
-_BOMB_MEGABYTES = 544  # the content of a bomb; the client unpacks at most 512 MB
+_BOMB_MEGABYTES = 544  # the unpacked size of a zip bomb or gzip bomb; Titan-10 unpacks at most 512 MB
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
@@ -455,7 +455,7 @@ def _is_micro(number: int, rows: int, defects: set[str]) -> bool:
     return "microseconds" in defects or ("mixed_units" in defects and number >= rows // 2)
 
 
-@lru_cache(maxsize=50_000)  # enough for a file with the 44,640 minutes of a month
+@lru_cache(maxsize=50_000)  # the cache has room for the 44,640 lines of a file with a month of 1m candles
 def _line(exchange: str, row: tuple[float, ...], micro: bool) -> str:
     return ",".join(map(str, SHELVES[exchange].row(list(row), micro)))
 

@@ -37,7 +37,7 @@ class FaultKind:
     sentence: str
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = "candles"
-    refusal: str | None = None  # only for the stage `answer`: a key of the venue's `refusals`
+    refusal: str | None = None  # only for the stage `answer`: the name of the venue's refusal that is sent
     body: str | None = None  # only for the stage `answer`: the text that is sent with status 200
     # only for the stage `rows`: a function that returns the changed rows
     change: Callable[[list[Row], Fault], list[Row]] | None = None
@@ -239,7 +239,7 @@ def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
 def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
     row = _at(rows, fault)
     if row is not None:
-        row.time = -1_000  # -1 second in ms; if an exchange sends times in seconds, it sends -1
+        row.time = -1_000  # in ms; a whole second, so that times in seconds are negative too
     return rows
 
 

@@ -123,7 +123,8 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        # A client can send a request and then disconnect. The event loop answers this request a few passes later.
+        # A client can send a request and then disconnect. The event loop answers this request a few passes later, so
+        # the server counts as silent only after five passes without a connection.
         while calm < 5:
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1

@@ -22,7 +22,8 @@ from titan10_dagster.sandbox.truth import TIMEFRAMES, Floats
 from titan10_dagster.sandbox.venues.instrument import Instrument, Spell
 from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
-Span = tuple[datetime | None, datetime | None]  # times of listing and delisting; None: as in the venue's record
+# The times at which a symbol is listed and delisted. None: the time in the venue's record is used.
+Span = tuple[datetime | None, datetime | None]
 
 
 class Site:

@@ -42,7 +42,8 @@ TIMEFRAMES = {
 }  # fmt: skip
 DAY_MS = DAY * 1_000
 _MINUTES = 1_440
-_SCALES = tuple(4**power for power in range(10))  # in minutes, from one minute to half a year
+# A price is a sum of random movements, one for each of these time scales (in minutes, from one minute to half a year).
+_SCALES = tuple(4**power for power in range(10))
 
 
 class RawCandles(NamedTuple):
@@ -205,7 +206,7 @@ def _walk(walked: Asset, day: int) -> Floats:
     return _random_walk(walked, day)
 
 
-@lru_cache(maxsize=1_024)  # takes 12 MB; a day of an asset is the same for all exchanges and symbols
+@lru_cache(maxsize=1_024)  # 12 MB; all exchanges and symbols use the same random walk for a day of an asset
 def _random_walk(walked: Asset, day: int) -> Floats:
     minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))

@@ -23,8 +23,8 @@ from titan10_dagster.store.statements import key, statement
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
-# If the slices of two candles are not written together, the candles are compared only if they are at most this far
-# apart.
+# To find breaks, written candles are also compared with the candles that were stored before and after them. Stored
+# candles that are further away than this are not compared.
 LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
@@ -108,7 +108,8 @@ def _searched(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[dat
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:
-        start += series.timeframe.delta  # an earlier write compared the first candle with the candles before it
+        # Breaks at the first candle were not searched, because an earlier write compared it with the candles before it.
+        start += series.timeframe.delta
     return start, end + series.timeframe.delta
 
 

@@ -59,7 +59,7 @@ class Chunks:
         try:
             with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        # for example, the hypertable is locked; then the write itself creates the chunks
+        # If the chunks cannot be created now, for example because the hypertable is locked, the write creates them.
         except DatabaseUnavailable as error:
             log.warning("The chunks were not created in advance, so the write creates them: %s", error)
 

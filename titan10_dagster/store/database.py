@@ -64,7 +64,7 @@ SESSION: Mapping[str, str] = {
 _CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
     "application_name": "titan10",
-    "client_encoding": "utf8",  # the default comes from the role, the database or PGCLIENTENCODING
+    "client_encoding": "utf8",  # the role, the database or PGCLIENTENCODING may set another encoding
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -186,7 +186,8 @@ class Database:
                         cursor.execute(statement, parameters)
                         return cursor.fetchall()
                 except DatabaseUnavailable as error:
-                    # An idle connection does not work after a restart of the server. A read can be repeated.
+                    # An idle connection of the pool fails after a restart of the server. Then the read is repeated
+                    # with another connection.
                     if is_new or not connection.closed:
                         self._close_idle_after(error, connection)
                         raise
@@ -304,7 +305,8 @@ def _committed(connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # If the server is gone, the transaction is gone too, and `_give_back` closes the connection.
+        # An error of ROLLBACK is ignored: if the server is gone, the transaction is gone too, and `_give_back` closes
+        # the connection.
         with suppress(psycopg2.Error):
             _execute(connection, "ROLLBACK")
         raise

@@ -143,7 +143,8 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
             statement("record_break"),
             (*key(series), found.at, found.kind.value, found.price_factor, found.volume_factor, seen_at),
         )
-        # The text is part of the event's key. If it changes, known breaks are recorded a second time.
+        # This text is part of the key of the event. With another wording, breaks that are already recorded would be
+        # recorded a second time.
         detail = (
             f"{series} breaks at {found.at:%Y-%m-%d %H:%M} UTC ({found.kind.value.replace('_', ' ')}): the price is "
             f"{found.price_factor:.6g} times the one before, the typical volume {found.volume_factor:.6g} times. "

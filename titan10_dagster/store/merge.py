@@ -150,7 +150,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # The slices are sorted by the key, so that the inserts change few pages of the index.
+    # The slices are sorted by series and day, as in the primary key, so that the inserts change few pages of its index.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])

@@ -52,7 +52,7 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     the server cannot be reached. Raises MigrationError if the server rejects a migration, or if an older version of
     TimescaleDB is installed in the database.
     """
-    logging.getLogger("yoyo").setLevel(logging.WARNING)  # yoyo logs every statement
+    logging.getLogger("yoyo").setLevel(logging.WARNING)  # below this level, yoyo logs every statement
     with _Backend(url) as backend, backend.lock():
         try:
             schema = _schema_of(backend)

@@ -45,10 +45,10 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-# Number of slices of another exchange that are checked for trades, the fullest first. One candle in these slices proves
-# that the other exchange traded.
+# To find out whether another exchange traded, at most this many of its slices of a day are read: those with the most
+# candles. One candle in these slices proves that the exchange traded.
 _WITNESSES = 3
-_BATCH = 62  # number of days that are classified together
+_BATCH = 62  # maximum number of days that are read and classified together
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
@@ -287,7 +287,7 @@ class _Classification:
             start, end = run
             touching = reasons if counts[end] > counts[start] else []
             if own is None and not touching:
-                continue  # most gaps of a sparse series are minutes without trades
+                continue  # the gap is minutes without trades, as are most gaps of a sparse series
             absence = line.absence(start // self._timeframe.per_day) if own is None else own.absence
             reason = Reason.NO_TRADES if own is None else own.reason
             found += split_run(run, touching, absence, too_long=own is not None, own=reason)

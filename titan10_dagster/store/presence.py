@@ -20,7 +20,7 @@ from titan10_dagster.store.database import Cursor, Database, single_row
 log = logging.getLogger(__name__)
 
 BEAT = 5.0  # seconds between two checks of the connection by the process that holds the lock
-PATIENCE = 30  # seconds; if a lock is free for this long, its process counts as gone
+PATIENCE = 30  # seconds; if the presence lock of a process is free for this long, the process counts as ended
 
 _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
 

@@ -149,8 +149,8 @@ def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, 
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
-        # Both queries see the same snapshot. Otherwise the positions in the rows could refer to an older list of
-        # exchanges.
+        # Both queries must see the same snapshot. The first query reads a list of exchanges, and the rows of the second
+        # query contain positions in this list.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
         exchanges = [row.exchange for row in all_rows(cursor)]

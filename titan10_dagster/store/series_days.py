@@ -129,8 +129,10 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
 
     number, timeframe = (day - span.first).days, line.series.timeframe
     absence = line.absence(number)
-    length = gap(0) + max(gap(-1), gap(1))  # the silence may cross midnight
-    if is_busy(absence):  # a few candles may interrupt the silence
+    # A silence may cross midnight, so the longest gap of the day before or of the day after is added.
+    length = gap(0) + max(gap(-1), gap(1))
+    # A few candles may interrupt the silence of a busy series. Therefore all absent candles of three days are counted.
+    if is_busy(absence):
         absent = line.absent(day - _DAY) + line.absent(day) + line.absent(day + _DAY)
         return length >= shortest_part(timeframe) and absent > shortest_silence(timeframe)
     if length <= longest_lull(absence, timeframe):

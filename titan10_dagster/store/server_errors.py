@@ -28,7 +28,8 @@ _HEALED_BY_TIME = {
 }
 _LASTING = ("53400", "57014")
 _MISSING_FILE, _NO_RIGHT, _NO_CHARACTER = "58P01", "42501", "22P05"
-_OTHER_LIBRARY = "already loaded with another version"  # TimescaleDB's message after an upgrade
+# TimescaleDB's message if its library on the server was upgraded, but the extension in the database was not.
+_OTHER_LIBRARY = "already loaded with another version"
 
 UPGRADE_TIMESCALEDB = (
     "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run as its owner: "

@@ -23,7 +23,8 @@ _UNREADABLE = (
     "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
     "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
 )
-# SQLAlchemy reads such a host correctly before the slash. Other hosts become parameters after the question mark.
+# A host name or an IP address. SQLAlchemy reads it correctly before the slash of a URL. Other hosts, such as the folder
+# of a Unix socket, become parameters after the question mark.
 _PLAIN_HOST = re.compile(r"[\w.:-]+")
 # libpq's message for an unknown parameter after the question mark.
 _UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "(\w+)"')
@@ -36,7 +37,7 @@ def connection_parameters(url: str) -> dict[str, Any]:
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
-    if not slash:  # a question mark may follow the host
+    if not slash:  # the URL has no database name, and its parameters can follow the host directly, after a "?"
         authority, mark, query = rest.partition("?")
         path = mark + query
     name, question, query = path.partition("?")
@@ -76,7 +77,7 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
     server = ""
     if "," in host:
         parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
-    # the host is absent, the folder of a Unix socket, or an IPv6 address with a zone
+    # An absent host, the folder of a Unix socket and an IPv6 address with a zone become parameters.
     elif not _PLAIN_HOST.fullmatch(host):
         parameters = {"host": host, "port": port, **parameters}
     else:

@@ -32,7 +32,7 @@ def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms:
     if path.endswith("/history-candles"):
         if request.end is None:
             raise Refused("bad_request")
-        # This endpoint ignores a start, and returns the newest rows before `endTime`.
+        # The endpoint /history-candles ignores the start of a request, and returns the newest rows before `endTime`.
         return replace(request, start=None, keep="newest", limit=min(request.limit, _HISTORY_PAGE), unfinished=False)
     oldest = now_ms - _RECENT_DAYS * 1_440 * max(request.seconds, MINUTE) * 1_000
     return replace(request, start=max(request.start or 0, oldest))

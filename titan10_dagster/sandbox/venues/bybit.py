@@ -32,7 +32,7 @@ def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms:
     if request.start is None:
         return request
     step = request.seconds * 1_000
-    start = request.start // step * step  # the candle that contains the start is in the answer
+    start = request.start // step * step  # the answer includes the candle that contains the requested start
     return replace(request, start=start, keep="oldest" if request.end is None else "newest")
 
 

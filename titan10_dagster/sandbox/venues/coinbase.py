@@ -35,7 +35,8 @@ def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms:
         raise Refused("bad_request")
     if end - start > _PAGE * step:
         raise Refused("too_many_candles")
-    return replace(request, start=start // step * step)  # the candle that contains `start` is in the answer
+    # the answer includes the candle that contains the requested start
+    return replace(request, start=start // step * step)
 
 
 def _row(candle: Candle) -> str:

@@ -47,7 +47,7 @@ class RateLimit:
     cost: Mapping[str, float] = field(default_factory=dict)
     patience: int | None = None
     ban_seconds: float = 0.0
-    retry_after: bool = False  # the answer says how long to wait
+    retry_after: bool = False  # whether the refusal of a request says how long to wait
     used_header: str | None = None
 
 
@@ -81,7 +81,7 @@ class SandboxVenue:
     beyond_depth: Literal["clipped", "refused"] = "clipped"
     refuses_before_listing: bool = False
     day_starts: int = 0
-    descending: bool  # the newest row comes first
+    descending: bool  # whether the newest candle is the first row of an answer
     # a minute without a trade is a flat row of volume 0 (filled) or is absent (missing)
     empty_minutes: Literal["filled", "missing"]
     outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
@@ -91,7 +91,7 @@ class SandboxVenue:
     price_decimals: int = 10  # the maximum number of decimals of a price
     volume_decimals: int = 8  # the maximum number of decimals of a volume
     pad: int | None = None  # numbers are padded with zeros to this many decimals
-    trim: bool = False  # trailing zeros are cut off
+    trim: bool = False  # whether trailing zeros of decimal numbers are cut off
     limits: tuple[RateLimit, ...]
     refusals: Mapping[str, Refusal]
     wire: WireFormat

@@ -36,7 +36,7 @@ class Candle(NamedTuple):
     volume: str
     seconds: int = MINUTE
     closed: bool = True
-    cut_ms: int | None = None  # the length of the candle, if the candle ended early
+    cut_ms: int | None = None  # the length in ms of a candle that ended early; None for a candle of full length
 
     @property
     def last_ms(self) -> int:
