@@ -172,7 +172,7 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     if len(parts) == 1:
         return without_repeats(parts[0]), 0
     rows = np.concatenate(sorted(parts, key=lambda part: part.item(0)))
-    if (np.diff(rows[:, 0]) > 0).all():  # the answers do not overlap
+    if (np.diff(rows[:, 0]) > 0).all():  # each time occurs once, so all rows are kept
         return rows, 0
     rows = np.concatenate(parts)
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

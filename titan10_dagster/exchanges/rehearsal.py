@@ -45,7 +45,7 @@ def count_requests(
         requests += 1
         try:
             survey.learn(request, _answer(venue, request, _step(request), now_ms), now_ms)
-        except NoProgress:  # the real fetch also stops the requests of the symbol in this case
+        except NoProgress:  # the real fetch also stops requesting a symbol without progress
             ready = deque(other for other in ready if other is not survey)
             flight = deque(pair for pair in flight if pair[0] is not survey)
             continue

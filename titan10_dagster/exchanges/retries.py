@@ -13,7 +13,7 @@ from titan10_dagster.errors import Throttled, TransientError
 
 T = TypeVar("T")
 
-_LONGEST_WAIT = 30.0  # seconds between two attempts
+_LONGEST_WAIT = 30.0  # the largest number of seconds between two attempts
 
 
 def exponential_jitter(failures: int) -> float:

@@ -30,18 +30,18 @@ from titan10_dagster.exchanges.venues.venue import Wire
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
-_CUT_SLACK_MS = 1000  # a candle counts as closed early if its close time is too early by more than this; 1 ms is usual
+_CUT_SLACK_MS = 1000  # a candle was closed early if its close time is more than about 1 s before its end; 1 ms is usual
 
 # A time outside of these years is damaged. For example, its unit is seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009
 _LATEST_MS = 4_102_444_800_000  # 2100
 
-# OKX has old candles that were never confirmed. A candle that ended longer ago than this counts as finished.
+# OKX never confirmed some old candles. An unconfirmed candle that ended longer ago than this counts as finished.
 _CONFIRMED_WITHIN_MS = 3_600_000
 
-_FEWEST_BLANK = 4  # a minute without trades has at least four empty values: its prices
+_FEWEST_BLANK = 4  # a row with at least this many empty values (its four prices) shows a minute without trades
 
-# Fields in which ccxt's classes find errors. They are decoded too, in case the answer has no list of candles.
+# If an answer has no list of candles, ccxt's classes look for an error in these fields. So they are decoded too.
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
 
 _PACKER = msgspec.msgpack.Encoder()
@@ -284,7 +284,7 @@ def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
     try:
         if not raw or not isinstance(raw[0], _Row):
             values = list(chain.from_iterable(map(itemgetter(*keys), raw)))
-            if bool in set(map(type, values)):  # float(True) is 1.0, but no exchange sends a price in this way
+            if bool in set(map(type, values)):  # float(True) is 1.0, but no exchange sends a price as true
                 return None
             table = _numbers(map(float, values), len(raw), len(keys))
         elif msgspec.Raw in type(raw[0]).__annotations__.values():
@@ -442,7 +442,7 @@ def _fields(wire: Wire) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
         elif key in evidence:
             fields.append((_name(key), float, np.nan))
         else:
-            fields.append((_name(key), msgspec.Raw, msgspec.Raw()))  # this field is skipped
+            fields.append((_name(key), msgspec.Raw, msgspec.Raw()))  # not needed: msgspec skips a raw field
     return fields
 
 

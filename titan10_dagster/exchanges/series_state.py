@@ -25,8 +25,8 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-# If a slice has no candles for at least this time at its start or at its end, the first or the last candle of the
-# series is searched for.
+# If a slice has no candles for at least this time at its start, the first candle of the series is searched for. If it
+# has none for this time at its end, the last candle of the series is searched for.
 _SILENCE_MS = 3_600_000
 
 
@@ -295,8 +295,8 @@ class SeriesState:
             note=received.note,
         )
         candles = Candles.from_rows(received.rows)
-        # `fetched_at` is the earliest request time of the day. If this machine's clock is ahead, another page of the
-        # day can have a candle that ended up to a second later.
+        # `fetched_at` is the time of the first request for the day. If this machine's clock is ahead, another page of
+        # the day can have a candle that ended up to a second after `fetched_at`. Such a candle is dropped.
         return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
 
     # -- bounds

@@ -10,8 +10,8 @@ import asyncio
 import time
 from collections import deque
 
-STALL = 0.3  # a call that is later than this many seconds shows a stall
-_TICK = 0.1  # seconds between two calls
+STALL = 0.3  # if a call of `_tick` is late by more than this many seconds, the event loop has stalled
+_TICK = 0.1  # seconds between two calls of `_tick`
 # A stall that ended at most this many seconds before a time-out explains the time-out. After a stall, the event loop
 # first runs the callbacks that became due during the stall, so an answer that has arrived is possibly not read yet.
 _JUST_NOW = 0.5

@@ -41,7 +41,9 @@ from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
 _MILLISECONDS = re.compile(r"\d{13}")
-_DATE_SLACK = timedelta(seconds=2)  # a Date header has whole seconds, and is set shortly before the answer is sent
+# A Date header that is at most this much earlier than the request shows neither a wrong clock nor a cache, because the
+# header has whole seconds and is set shortly before the answer is sent.
+_DATE_SLACK = timedelta(seconds=2)
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Answer:
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
-# A task usually makes one request at a time. Each task has its own answer, so many tasks can run at the same time.
+# The answer to the task's current request. Each task has its own answer, so many tasks can run at the same time.
 current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
@@ -171,7 +173,8 @@ class _Requests:
             self.counters.request_seconds += answer.seconds
             self.ended()
         parsed = _json(answer.parsed, answer.parsed)
-        # ccxt does not raise an error for every unusual status. An empty list would then count as "no candles".
+        # ccxt does not raise an error for every unusual HTTP status. Without this check, an empty list with such a
+        # status would count as "no candles".
         if not answer.good:
             raise BadResponse(f"data with the status {answer.status}, which does not mean success")
         if not answer.of_candles:

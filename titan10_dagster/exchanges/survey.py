@@ -25,11 +25,11 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# For these exchanges ccxt usually sends only a start. Their documentation does not explain a request without an end. If
-# an end is given, ccxt sends it.
+# For these exchanges ccxt sends an end only if it is given, and their documentation does not explain a request without
+# an end. If such an exchange seems to ignore the start, later requests have an end too.
 _BARE_START = ("bingx", "poloniex", "xt")
-_STUCK = 4  # the maximum number of answers in a row that show nothing new about a page
-_MOST_REQUESTS = 64  # the maximum number of requests for one page
+_STUCK = 4  # after this many answers in a row that show nothing new about a page, NoProgress is raised
+_MOST_REQUESTS = 64  # the maximum number of requests for one page; after one more, NoProgress is raised
 
 
 class NoProgress(Exception):
@@ -80,7 +80,7 @@ class Survey:
         self._requests: Counter[int] = Counter()  # the number of requests for each page
         # For each page, the number of answers since the last answer that showed something new.
         self._stuck: Counter[int] = Counter()
-        # For the start of each stretch, the number of answers after which the stretch was still open.
+        # For each open stretch (see stretches.py), by its start: the number of answers that did not close it.
         self._attempts: Counter[int] = Counter()
         self.reach = Reach(self._planner, self._evidence.open, depth)
         self.reach.absent_from(now)
@@ -163,7 +163,8 @@ class Survey:
         elif len(times):
             self._learn_rows(request, times, requested_at)
         elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
-            # If none of these conditions holds, the rows before `since` do not answer this request and prove nothing.
+            # Under one of these three conditions, the answer shows that the requested time has no candles. Otherwise it
+            # has only rows before `since`, which prove nothing.
             self._evidence.nothing(request)
         self._count(request, before)
 

@@ -26,7 +26,7 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.proxy_urls import fault_of, is_in_network, normalized
 from titan10_dagster.exchanges.strict import current_answer
 
-MOST_CONCURRENT = 64  # the maximum number of connections
+MOST_CONCURRENT = 64  # the maximum number of connections of one session
 _MIB = 1 << 20
 # The maximum numbers of bytes in one answer, for candles and for other answers. The largest real answers have 1 MB (a
 # page of 10,000 candles) and 15 MB (a list of markets).

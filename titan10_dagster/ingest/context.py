@@ -114,7 +114,7 @@ class IngestContext:
         changed = self.settings.exchanges[exchange].model_copy(update={"sources": tuple(sources)})
         exchanges = {**self.settings.exchanges, exchange: changed}
         context = replace(self, settings=self.settings.model_copy(update={"exchanges": exchanges}))
-        vars(context)["judged"] = self.judged  # the two contexts share the verdicts, so each file is checked once
+        vars(context)["judged"] = self.judged  # the new context shares the verdicts, so no file is checked twice
         return context
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:

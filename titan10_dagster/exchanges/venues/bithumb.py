@@ -10,7 +10,8 @@ VENUE = Venue(
     page_size=200,
     depth=200,
     no_since=True,
-    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # for this error, ccxt raises ExchangeError
+    # ccxt raises ExchangeError for an unknown symbol.
+    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),
     quota=Quota(150, 1),
     source="code: ccxt's `features` have a limit of 200 candles. ccxt never sends `since`",
 )

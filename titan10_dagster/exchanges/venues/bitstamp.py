@@ -10,7 +10,7 @@ VENUE = Venue(
     page_size=1000,
     cursor=True,  # ccxt sends a start and an end; according to the documentation, Bitstamp then uses only the end
     phrases=(
-        # This code comes with HTTP 403, and ccxt raises PermissionDenied.
+        # Bitstamp answers too many requests with HTTP 403, for which ccxt raises PermissionDenied.
         phrase(r"Request limit exceeded", FailureKind.THROTTLED),
         # The pair is a part of the URL's path, so an unknown pair leads to HTTP 404. ccxt raises ExchangeError.
         phrase(r"Invalid pair|/ohlc/\S+ 404", FailureKind.UNKNOWN_SYMBOL),

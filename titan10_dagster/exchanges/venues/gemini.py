@@ -13,7 +13,8 @@ VENUE = Venue(
     no_since=True,
     cost=5,
     quota=Quota(120, 60),
-    phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),  # for this error, ccxt raises BadRequest
+    # ccxt raises BadRequest for an unknown symbol.
+    phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),
     source="docs: a request has no start, and returns the 1m candles of the last day. code: ccxt's `features` have no"
     " limit",
 )

@@ -18,7 +18,7 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=30),
     phrases=(
         error_code("code", 429000, 200002, kind=FailureKind.THROTTLED),
-        # The message is "... not available in the U.S.", and ccxt raises ExchangeError.
+        # Code 400302 has the message "... not available in the U.S.". ccxt raises ExchangeError for it.
         error_code("code", 400302, kind=FailureKind.REFUSED),
         phrase(r"symbol not exists|This pair is not provided", FailureKind.UNKNOWN_SYMBOL),
     ),

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from titan10_dagster.exchanges import ccxt_facts, venues
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_CAUTIOUS_PAGE = 100  # the page size if ccxt has no limit; no exchange is known that returns fewer candles
+_CAUTIOUS_PAGE = 100  # the page size if ccxt names no limit; no known exchange returns fewer candles
 
 
 @cache
