@@ -29,12 +29,12 @@ from titan10_dagster.settings import LogSettings, Settings
 HIDDEN = "***"
 # of these libraries, only warnings and errors are logged
 QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")
-_SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary words
+_SHORTEST_SECRET = 4  # characters; shorter secrets stay visible, because they also occur in ordinary words
 
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
-    # these names do not count if they are parts of other words, such as signal or author
+    # `sign` and `auth` do not count if they are parts of other words, such as signal or author
     r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"
 )
 _PATTERNS = (

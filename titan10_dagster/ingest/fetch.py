@@ -188,8 +188,8 @@ def _with_the_end_requested(
     served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
     failed = {}
     for symbol, error in brought.then(again).failed.items():
-        # The exchange has now served later days of this symbol. So the exchange knows the symbol, and the days before
-        # the end of the last stored candle stay open.
+        # If the exchange has now served later days of a symbol, it knows the symbol. "Unknown symbol" for earlier days
+        # is then replaced by a FetchError, so that these days stay open.
         is_unclear = symbol in served and isinstance(error, UnknownSymbol)
         failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
     return replace(brought.then(again), failed=failed, report=brought.report)

@@ -202,7 +202,7 @@ def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[
     oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
     found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
     starts: dict[Series, datetime] = {}
-    for missing in found:  # the newest day comes first, so the oldest gap of a series is kept
+    for missing in found:  # newest first: an older gap of a series replaces a newer gap
         if missing.gap.end > oldest:
             starts[missing.series] = max(missing.gap.start, oldest)
     return starts

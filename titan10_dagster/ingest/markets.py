@@ -20,7 +20,7 @@ from titan10_dagster.store.markets import MarketStore
 
 log = logging.getLogger(__name__)
 
-# A change of a market is reported for this long after it was last observed.
+# A change of a market is reported for this long after the last observation of the change.
 RECENT = timedelta(days=1)
 
 

@@ -28,7 +28,7 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.probes import Probe, ProbeStore
 
-_SETTLED_FOR = timedelta(days=2)  # candles of more recent days may still change
+_SETTLED_FOR = timedelta(days=2)  # more recent days are not used, because their candles may still change
 _LOOK_BACK = timedelta(days=60)  # settled days are searched this far back
 _HOUR = timedelta(hours=1)
 

@@ -33,7 +33,8 @@ from titan10_dagster.store.writer import WriteReport
 
 log = logging.getLogger(__name__)
 
-CHECKED_AFTER = timedelta(days=25)  # time between two checks of a file; less than the month between two runs
+# Time after which a file is due for another check. It is less than a month, so the file is due at the next monthly run.
+CHECKED_AFTER = timedelta(days=25)
 MOST_FILES = 20_000  # largest number of files that one run checks; the next run continues
 _AT_ONCE = 500  # number of HEAD requests at the same time
 

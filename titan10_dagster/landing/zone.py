@@ -123,7 +123,7 @@ class LandingZone:
         """
         try:
             sync_disk_of(self.root)
-        except FileNotFoundError:  # nothing was written
+        except FileNotFoundError:  # the root does not exist, because nothing was written
             return
         except OSError as error:
             raise LandingError(f"cannot sync {self.root} to the disk: {error}") from error
@@ -217,10 +217,11 @@ class LandingZone:
         if not durable and self.root.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             return
-        with self._creating:  # a thread uses a folder only after the folder was synced to the disk
+        with self._creating:  # no thread may rely on a folder that another thread has created but not synced
             for part in (*reversed(folder.parents), folder):
                 is_new = not part.is_dir()
-                # Another process has possibly created a folder below the root without syncing.
+                # An existing folder below the root was possibly created by another process and not synced. So this
+                # process syncs it once.
                 is_below_root = self.root in part.parents
                 if is_new or (is_below_root and part not in self._on_disk):
                     part.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
         return today() - timedelta(days=1)
     with suppress(ValueError):
         named = date.fromisoformat(value)
-        if str(named) == value:  # Python also reads 20240229 and 2024-W09-4
+        if str(named) == value:  # fromisoformat also accepts 20240229 and 2024-W09-4
             return named
     sentence = f"{value!r} is not a date (YYYY-MM-DD, such as 2024-02-29, or yesterday)."
     raise click.BadParameter(sentence, context, parameter)

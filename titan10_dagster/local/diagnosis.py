@@ -42,7 +42,7 @@ OLDEST_POSTGRESQL = 15
 FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
-# For the column `source` of PostgreSQL's view pg_settings: the words for it in a message.
+# The words of a message for the values of the column `source` in PostgreSQL's view pg_settings.
 _SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
@@ -106,7 +106,7 @@ def _project(home: Path) -> Iterator[Finding]:
     else:
         yield Finding("project", Level.OK, f"The project folder is {home}.")
     fault = configuration.fault_of_workspace(workspace) if workspace.is_file() else ""
-    if fault:  # only Dagster's own programs, such as `dagster dev`, read this file
+    if fault:  # only a warning, because only Dagster's own programs, such as `dagster dev`, read this file
         yield Finding("project", Level.WARNING, f"Dagster cannot use {workspace}: {fault}.", advice)
 
 

@@ -48,4 +48,4 @@ def _create(folder: Path, mode: int) -> None:
         return
     _create(folder.parent, PASSABLE if os.geteuid() == 0 else PRIVATE)
     folder.mkdir(exist_ok=True)
-    folder.chmod(mode)  # the umask does not change this mode
+    folder.chmod(mode)  # the umask changes the mode of mkdir, but not the mode of chmod

@@ -17,7 +17,7 @@ def main() -> None:
         import signal
 
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup titan10 up` ignores SIGHUP
+            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` starts a command with SIGHUP ignored
                 signal.signal(number, _interrupt)
         from titan10_dagster.local.cli import main as command
     except BaseException as error:
@@ -26,7 +26,7 @@ def main() -> None:
         _end("Interrupted. Nothing was done.")
     try:
         command()
-    except KeyboardInterrupt:  # before or after the command, which handles an interruption itself
+    except KeyboardInterrupt:  # the signal came before or after the command, which handles its own interruptions
         _end("Interrupted.")
     finally:
         # The command has ended. While Python frees its modules, a signal does not change the exit code any more. Ctrl-C

@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 def report(error: BaseException, say: Callable[[str], None]) -> int:
     """Report the error, and return the exit code. Only an error that no command expects has a stack trace."""
     if isinstance(error, Titan10Error):
-        # The command has ended, so nothing is repeated.
+        # The text may say that a request is repeated. This is not true any more, because the command has ended.
         say(f"Error: {without_promises(f'{error}', ' Run the same command again later.')}")
         return exit_code(error)
     if isinstance(error, OSError) and error.errno in FULL:

@@ -23,7 +23,8 @@ from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.store.database import Cursor, Database
 
 SUPERUSER = "postgres"
-# The functions for advisory locks. With them, any role could hold a lock for which Titan-10 waits.
+# The functions for advisory locks that every role may call. A role could use them to hold a lock for which Titan-10
+# waits.
 _ADVISORY = """
 SELECT oid::regprocedure::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
@@ -66,7 +67,8 @@ def separate_superuser_password(
     """
     if file.exists():
         return file.read_text()
-    # The file is written first, so that the password is not lost if the process is killed after the change.
+    # The password is written to a file before it is set in the server. So it is not lost if the process is killed after
+    # it was set.
     unfinished = file.with_name(f"{file.name}.new")
     if not unfinished.exists():
         write(unfinished, secrets.token_urlsafe(24))
@@ -76,7 +78,7 @@ def separate_superuser_password(
             change = sql.SQL("ALTER ROLE {} PASSWORD {}")
             cursor.execute(change.format(sql.Identifier(SUPERUSER), sql.Literal(password)))
     except DatabaseUnavailable:
-        with Database(url_with(password)).session():  # a killed process had already set the password
+        with Database(url_with(password)).session():  # an earlier process set the password and was then killed
             pass
     unfinished.rename(file)
     return password

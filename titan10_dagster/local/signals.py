@@ -21,7 +21,7 @@ from titan10_dagster.store import running_statements
 Say = Callable[[str], None]
 
 CUT_SECONDS = 3.0  # if a server does not end a statement within this time, the server counts as dead
-END_SECONDS = 8.0  # after this time the process is ended
+END_SECONDS = 8.0  # seconds from the signal to the forced end of the process
 FAREWELL_SECONDS = 1.5  # limit for each function that is called before the process is ended
 TICK_SECONDS = 0.2
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})

@@ -26,8 +26,8 @@ class StackDatabase:
         self._settings = settings
         self._say = say
         self._pauses = Pauses()
-        self._reported: set[str] = set()  # the sentences that were reported since the server ended
-        self.server = embedded(settings, say)  # None: database.url is set
+        self._reported: set[str] = set()  # sentences reported since the server ended; they are not repeated
+        self.server = embedded(settings, say)  # None if database.url is set
         self.url = ""
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ def send(group: int, what: int) -> bool:
         os.killpg(group, what)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS reports this for a group of zombies
+    except PermissionError:  # raised on macOS if all processes of the group are zombies
         return False
     return True
 

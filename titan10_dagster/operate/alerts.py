@@ -140,7 +140,7 @@ def _of_exchange(
         series_condition(name, events),
     ]
     if titan10.settings.live.enabled:
-        # The next candle can arrive one timeframe after the last candle at the earliest.
+        # The timeframe is added to the limit, because the next candle cannot arrive before it has passed.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(recent, now), now, lag))
     return [condition for condition in found if condition is not None]

@@ -45,7 +45,8 @@ def deliver(
     accepted: Queue[tuple[str, Notification | None]] = Queue()
     waiting = {url for url, notifications in outgoing.items() if notifications}
     if waiting:
-        _apprise()  # apprise is imported before the threads start, because warning filters apply to all threads
+        # apprise is imported before the threads start, because the import changes the warning filters of all threads.
+        _apprise()
     for url in waiting:
         # This is a daemon thread, because a service that never answers must not keep the process from ending.
         Thread(target=_send_all, args=(url, outgoing[url], accepted), name="alerts", daemon=True).start()
@@ -103,7 +104,8 @@ def _apprise() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise
 
-        apprise.Apprise().add("json://localhost")  # the first call of `add` loads all services
+        # The first call of `add` imports all services. It is made here, where their warnings are ignored.
+        apprise.Apprise().add("json://localhost")
     return apprise
 
 

@@ -32,11 +32,12 @@ from titan10_dagster.planning.missing_days import FailedRequest, MissingDays
 from titan10_dagster.planning.repairs import OpenSlice
 
 CALM = timedelta(minutes=15)  # a problem has ended when no check has found it for this long
-INTERRUPTED = timedelta(hours=1)  # after this time without a check, earlier observations do not count
+INTERRUPTED = timedelta(hours=1)  # a problem without a message begins anew if no check ran for longer than this
 SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not start an alert of the kind `settlement`
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message
-# in this time after a run has failed, its days are requested about nine times
+# Days of a failed run are a problem if they are still not fetched after this time. Repairs have requested them about
+# nine times by then.
 UNFINISHED_AFTER = timedelta(hours=12)
 EVENT_DAYS = 7  # an event of a series keeps its alert open for this many days
 _DAY = timedelta(days=1)
@@ -62,7 +63,7 @@ DELAYS: Mapping[Kind, timedelta] = {
 }
 
 
-# The kinds of problems that a blocked exchange can cause.
+# A blocked exchange can cause problems of these kinds. As long as it is blocked, no new alert about them is sent.
 _EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT, Kind.UNFINISHED)
 
 Key = tuple[Kind, str]  # the kind of the problem, and the exchange

@@ -129,7 +129,7 @@ def _empty(folder: Path, say: Say) -> None:
     if stack is not None:
         raise SettingsError(f"A demo is already running, as process {stack.pid} at {stack.url}. Stop that demo first.")
     server = EmbeddedPostgres(folder / "postgres", say=say)
-    server.end_if_unused()  # the last demo may have been killed
+    server.end_if_unused()  # a demo that was killed may have left its server running
     shutil.rmtree(server.files.folder)
     shutil.rmtree(folder, ignore_errors=True)
     ensure_directory(folder / "logs")

@@ -18,7 +18,8 @@ from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
 
-# "all settled": on these days no candle is left to fetch. Candles may still be missing for a final reason.
+# The column "all settled" has the days on which no candle is left to fetch. Candles of these days may still be
+# missing for a final reason.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
 HEALTH = (
     *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
