@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from titan10_dagster.archives.catalog import ArchiveFile
 
-_ALGORITHMS = {32: "md5", 64: "sha256"}  # the key is the number of hexadecimal digits of a digest
+_ALGORITHMS = {32: "md5", 64: "sha256"}  # the digest algorithms by the number of hexadecimal digits of a digest
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
 
 

@@ -25,7 +25,7 @@ from titan10_dagster.candles.source_files import FileHeaders, SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive
 
-MOST_BYTES = 256 << 20  # the maximum size of one compressed file
+MOST_BYTES = 256 << 20  # if a compressed file has more bytes, its download is stopped
 _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
 # These request headers bypass the caches between the archive and this machine.
@@ -98,8 +98,8 @@ class Downloader:
     standing: Standing = field(default_factory=Standing)
     on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
-    # This limits the number of files in progress. If the archive is blocked while a file waits here, the file is not
-    # requested.
+    # The places for files that are requested at the same time. Further files wait for a place. If the archive is
+    # blocked meanwhile, they are not requested.
     _places: asyncio.Semaphore = field(init=False)
     _under_way: int = 0
     _answer: asyncio.Event = field(init=False)
@@ -219,8 +219,8 @@ class Downloader:
         if archive.absent.get(status) == "":
             self.standing.served()
             raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
-        # Some archives use the same status for absent files and for refused files. Only the body shows the difference,
-        # and an answer to HEAD has no body.
+        # Some archives use one status for absent files and for refused files, and an answer to HEAD has no body that
+        # shows the difference. Therefore such a status does not count as a refusal here.
         if status in _REFUSALS and status not in archive.absent:
             refusal = _refused(url, status)
             self.standing.refused(refusal)

@@ -42,7 +42,7 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError, MalformedFile
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 
-_UNITS_AT_ONCE = 6  # a unit is a month of a series and takes 5 MB of memory
+_UNITS_AT_ONCE = 6  # this many units (months of a series) are read at the same time; each takes 5 MB of memory
 _HOUR = timedelta(hours=1)
 _LONG_SILENCE = timedelta(minutes=30)
 _LEAST_UNTRADED = 0.01  # the share of minutes without a trade is assumed to be at least this large
@@ -207,8 +207,8 @@ class _UnitRead:
                 standing.usable()
                 self.progress.files += 1
                 self.progress.cached += download.cached
-                # Usually the label determines the hours that a file covers. The rows can show that this file covers
-                # different hours.
+                # Usually the date in the name of a file determines which hours the file covers. But its rows can show
+                # other hours, so the start and the end come from the parsed file.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return

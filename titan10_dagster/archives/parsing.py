@@ -28,7 +28,8 @@ from titan10_dagster.errors import MalformedFile
 from titan10_dagster.exchanges.archive_record import Format
 
 NAMES = ("time", "open", "high", "low", "close", "volume")
-MOST_UNPACKED = 512 << 20  # bytes; a month of 1m candles has 5 MB, and a month of 1s candles has 300 MB
+# A file with more unpacked bytes is rejected. A month of 1m candles has 5 MB, and a month of 1s candles has 300 MB.
+MOST_UNPACKED = 512 << 20
 _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 
-# These reasons mean that the exchange never made the candle. If all missing candles of a stretch have one of these
-# reasons, the stretch is complete.
+# These reasons mean that the exchange never made the candle. A period (for example a month of a series) is complete if
+# all its missing candles have one of these reasons.
 NEVER_MADE = CONFIRMED_ABSENT | {Reason.PRE_LISTING, Reason.DELISTED}
 NEVER_FETCHED = "never_fetched"
 

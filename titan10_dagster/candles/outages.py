@@ -47,7 +47,8 @@ BUSY = 0.1  # a series is busy if at most this share of its candles is absent on
 FEWEST = 2  # the minimum number of busy series in a shared silence
 NEIGHBOURS = 7  # the trading of a series is estimated from this many stored days before and after a day
 INTERRUPTED = 1.25  # if a silence has a few candles in it, its minimum length is multiplied by this factor
-LONGER = 3  # the own silence of a quiet series must be more than this many times as long as any other silence
+# a silence of a single quiet series must be more than this many times as long as any other silence of the series
+LONGER = 3
 NOT_LISTED_AFTER = timedelta(days=7)
 
 _AGAIN = 0.6  # the probability that a busy series has no candle in a minute, after a minute without a candle
@@ -57,7 +58,8 @@ _MISTAKES_ALONE = 1e-6  # the accepted number of silences of a single series tha
 _UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
 _NEVER = 10**9  # a number of candles that is larger than any silence
 
-Run = tuple[int, int]  # the first cell and the end cell (exclusive) of a run of absent candles
+# a run of absent candles: the position of its first candle, and the position after its last candle
+Run = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from titan10_dagster.candles.slices import Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
-Window = tuple[datetime, datetime]  # start and end (exclusive), aware, UTC
+Window = tuple[datetime, datetime]  # the start and the end (exclusive) of a window; both are aware and in UTC
 
 
 @dataclass(frozen=True, order=True)

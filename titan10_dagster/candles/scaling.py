@@ -31,9 +31,9 @@ _LIMIT = 2.0**63
 # integer. Longer decimals are rare. They are read from the text of the double, which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
-# If the doubles of a row differ by less than this factor, one power of two always fits all of them. The mantissa needs
-# 53 bits and the factor needs 9 bits. Together these are fewer than the 63 bits of the integer. The doubles must lie
-# between the next two limits.
+# If the largest double of a row is less than this many times the smallest, one power of two can be the scale of the
+# whole row: the mantissa needs 53 bits and the factor needs 9 bits, and the integer has 63 bits. This is only true if
+# the doubles lie between _SMALLEST and _LARGEST.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 
@@ -100,8 +100,8 @@ def is_representable(values: Floats) -> Mask:
 def _common(values: Floats, hint: float) -> float | None:
     if not values.any():
         return hint
-    # A hint that is far larger than the first rows need is not used. Such a hint comes from an unusual candle some days
-    # ago.
+    # The hint (the previous scale of the series) is not used if it is far larger than the first rows need. Such a hint
+    # comes from an unusual candle some days ago.
     if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
         return hint
     return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)
@@ -148,7 +148,7 @@ def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
             scaled.integers[:, row] = integers
             scaled.scales[row] = POWERS_OF_TEN[places]
             done[n] = True
-    # Like in PostgreSQL, the integer is first converted to a double. This conversion can round the integer.
+    # As in PostgreSQL, the integer is converted to a double before the division. The conversion can round the integer.
     done &= (scaled.integers[:, rows].astype(np.float64) / scaled.scales[rows] == values[:, rows]).all(axis=0)
     return rows[~done]
 

@@ -36,7 +36,8 @@ from sqlalchemy.exc import ProgrammingError
 from titan10_dagster.dagster_internals.storage import URL_VARIABLE, PatientRunStorage
 from titan10_dagster.store.urls import sqlalchemy_url
 
-# The modules that the template process imports. Each run reads the settings again.
+# The modules that the template process imports. The import does not read the settings, so each run reads the current
+# settings.
 PRELOADED = (
     "titan10_dagster.definitions",
     "titan10_dagster.dagster_internals.launcher",

@@ -21,7 +21,7 @@ from dagster._serdes import ConfigurableClassData
 
 _NAME = re.compile(r"unexpected config entry \"(.+?)\"")
 _KNOWN = re.compile(r"(\w+)\??: ")  # a key in Dagster's description of the expected keys
-_KEYS = 60  # longer lists of keys are not shown
+_KEYS = 60  # a message shows at most this many characters of Dagster's list of keys
 
 
 def fault_of_instance(file: Path) -> str:

@@ -32,7 +32,8 @@ def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
         with storage.index_connection() as connection:
             connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(events)))
             connection.execute(Events.delete().where(Events.c.run_id.in_(run_ids)))
-            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))  # this also deletes the tags
+            # PostgreSQL deletes the tags of the runs too (ON DELETE CASCADE).
+            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))
     else:
         for run_id in run_ids:
             storage.delete_events(run_id)

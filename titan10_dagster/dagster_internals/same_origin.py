@@ -26,7 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-# The only content type that the guard accepts. A foreign page cannot send this type without a CORS preflight.
+# The only content type that `SameOriginOnly` accepts. A foreign page cannot send this type without a CORS preflight.
 JSON = "application/json"
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?")
 _FRAMES = [(b"x-frame-options", b"SAMEORIGIN"), (b"content-security-policy", b"frame-ancestors 'self'")]

@@ -32,7 +32,7 @@ from titan10_dagster.operate.cleanup import clear_archives, clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
-# The jobs that have many runs and do not materialize partitions.
+# Old runs of these jobs are deleted. The jobs have many runs, and the runs do not materialize partitions.
 FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"

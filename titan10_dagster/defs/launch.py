@@ -27,9 +27,9 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
-# these errors mean that the exchange blocks this machine
+# after these errors (a ban, an open breaker, a refusal), no request to the exchange is allowed for some time
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
-# after these errors, the same request would fail again
+# a request that failed with one of these errors would fail again
 PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}
 
 

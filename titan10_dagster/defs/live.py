@@ -14,7 +14,7 @@ from titan10_dagster.ingest.live import LiveReport, poll_exchanges
 from titan10_dagster.logs import about
 
 JOB = "live"
-STALE = timedelta(minutes=1)  # if a tick is later than this, no run starts
+STALE = timedelta(minutes=1)  # if the schedule is evaluated more than this long after its tick, no run starts
 
 
 def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:

@@ -17,7 +17,7 @@ from titan10_dagster.store.probes import Probe
 
 JOB = "probes"
 CHECK = "behaves_as_recorded"
-PROBE_AT = "20 4 * * 1"  # Mondays, after yesterday is settled
+PROBE_AT = "20 4 * * 1"  # on Mondays, after the settlement of Sunday
 
 
 def probe_key(exchange: str) -> dg.AssetKey:

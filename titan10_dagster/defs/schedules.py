@@ -9,7 +9,8 @@ from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
-SETTLE_PRIORITY = "5"  # this is above the priority of a backfill of the exchange, and below that of live polling
+# higher than the priority of backfills and repairs (0 or 1), and lower than the priority of live polling (10)
+SETTLE_PRIORITY = "5"
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:

@@ -51,10 +51,10 @@ from titan10_dagster.planning.pace import Pace
 
 T = TypeVar("T")
 
-CONFIRMED_FOR = 0.25  # seconds for which a state is used after it was read
-CONFIRM_WITHIN = 1.0  # seconds that a request waits for the current state of the breaker
-RECORD_WITHIN = 2.0  # seconds that a throttled request waits until the slower pace is stored
-REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; later pauses are longer
+CONFIRMED_FOR = 0.25  # for this many seconds after the breaker's state was read, it is not read again
+CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state, then uses the previous state
+RECORD_WITHIN = 2.0  # a throttled request waits at most this many seconds until the slower pace is stored
+REFUSAL = timedelta(minutes=10)  # no request is allowed for this long after a first refusal; later pauses are longer
 
 
 class HealthStore(Protocol):
@@ -213,7 +213,7 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The first pause is ten minutes. Each further pause is twice as long as the previous pause.
+                # The first pause is ten minutes. Each further pause is twice as long, up to an hour.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause

@@ -48,7 +48,9 @@ from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
-_COUNT_WITHIN = 2.0  # when the client is closed, the maximum number of seconds to wait for the last count
+# When the client is closed, it waits at most this many seconds for an update of the request count that is in progress,
+# and then again for the last update.
+_COUNT_WITHIN = 2.0
 _ROUND_TRIP = 0.5  # assumed seconds from a request to its answer; enough for a distant exchange with slow answers
 UNPACED_CONCURRENCY = 32
 _CLOCK_SLACK = timedelta(minutes=5)
@@ -194,7 +196,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            for release in answer.releases:  # the pacer has released these requests, but they were not made
+            for release in answer.releases:  # for requests that were not made, or whose end was not reported
                 self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
@@ -225,7 +227,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            for release in answer.releases:  # the pacer has released these requests, but they were not made
+            for release in answer.releases:  # for requests that were not made, or whose end was not reported
                 self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew
@@ -274,7 +276,8 @@ class ExchangeClient:
         return failure
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # If the database does not work, this client still slows down and can still write candles to the landing zone.
+        # An error of the database is ignored here. Without the database, the client has already slowed down, and it can
+        # still write candles to the landing zone.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
             if pace is not None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEEPEST = 4  # the list of the records is inside at most this many nested objects and lists
-_MOST_NESTED = 20  # at each level, this many nested objects and lists are searched; a few are enough
+# in each object or list, only this many nested objects and lists are searched, because most of them are single records
+_MOST_NESTED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         return
     items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
     nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
-    # A container has mostly objects, lists or (at Gemini) names of markets. A single record has mostly other values.
+    # The object or list that contains the records has mostly objects, lists or (at Gemini) names of markets. A single
+    # record has mostly other values.
     names: list[str] = []
     if isinstance(node, list):
         names = [item for item in node if isinstance(item, str)]

@@ -42,8 +42,10 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 Times = NDArray[np.int64]
 
 SPARSE = 2  # an answer with at most this many rows is sparse, and proves little
-_EMPTY_PAGES = 3  # after this many empty pages in a row, the next page counts as empty after one empty answer
-# this many answers without a boundary candle prove that it is absent, even if the requests had equal bounds
+# A page counts as empty after two empty answers. After this many empty pages in a row, one empty answer is enough.
+_EMPTY_PAGES = 3
+# A boundary candle (the first or the last candle of a window) counts as absent after this many answers without it, even
+# if all requests had the same start and end.
 _ENOUGH = 3
 
 
@@ -88,10 +90,11 @@ class Evidence:
             self._boundaries |= {start: _Boundary(), end - step: _Boundary()}
         self._edges: list[int] = []  # the times of the first and last rows of all answers, sorted
         self._longest = 0  # the number of rows of the longest answer
-        # The targets (the open stretches) of recent requests for which the answer had no candle of the target.
+        # The stretches of recent requests whose answers had no candle of the requested stretch.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
-        self._includes_start = not edges  # whether an answer had a row exactly at `since`
+        # Whether answers include the candle at `since`. Without `edges` this is assumed, else a row has to show it.
+        self._includes_start = not edges
         self.answered = False
         self.sparse = False
         self.observations = 0
@@ -174,7 +177,9 @@ class Evidence:
         start, end = request.target
         if times[0] >= end:
             self.possibly_empty(request, request.since, int(times[0]))
-        elif times[-1] < start and self.sparse:  # possibly the exchange never returns more than one or two rows
+        elif times[-1] < start and self.sparse:
+            # No answer had more than two rows. If the exchange never returns more, this answer does not prove that the
+            # target is empty.
             self.silence(int(times[-1]) + self._step, end, request, proven=False)
         elif times[-1] < start:
             self.possibly_empty(request, int(times[-1]) + self._step, end)
@@ -199,8 +204,8 @@ class Evidence:
             self._empty_pages += 1
         start, end = request.target
         if start == request.since and not self._includes_start:
-            # No request can begin before this candle, for example because it is at the retention horizon. Therefore
-            # only repeated answers can prove that it is absent.
+            # The request begins with this candle, for example because the candle is at the retention horizon. The
+            # exchange possibly leaves out the candle at `since`, so only repeated answers prove that it is absent.
             self._boundaries.setdefault(start, _Boundary())
         self.silence(self._included(start, request), end, request, proven=is_enough)
 

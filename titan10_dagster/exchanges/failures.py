@@ -40,8 +40,8 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# A run waits for a pause of at most this length. A longer pause ends the run, and the breaker stores the end of the
-# pause.
+# If an exchange requests a pause of at most this length, the run waits. A longer pause counts as a ban: the run ends,
+# and the breaker stores the end of the pause.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
@@ -58,7 +58,7 @@ COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     phrase(r"\bip( address)? (has been |is |was )?(banned|blocked)\b", FailureKind.BANNED),
     phrase(r"too many requests|rate limit exceeded", FailureKind.THROTTLED),
     phrase(r"\b(under|in|for|system|scheduled) maintenance\b", FailureKind.MAINTENANCE),
-    # Examples: "Trading pair is offline", "unknown market".
+    # The next two patterns match, for example, "Trading pair is offline" and "unknown market".
     phrase(rf"{_MARKET}[^<>\"]{{0,40}}\b{_GONE}\b", FailureKind.UNKNOWN_SYMBOL),
     phrase(
         r'"[^<>"]{0,60}\b(invalid|unknown|unsupported) ((trading|currency) )?(symbol|pair|market|instrument)\b',

@@ -71,7 +71,8 @@ _PAGES_AHEAD = 64
 # The maximum number of pages that are requested beyond the first open candle of one series. With a higher number, many
 # requests would be made for times before the listing.
 _MOST_PAGES_AHEAD = 16
-_COLLECT_AFTER = 50_000  # the number of allocations after which Python's cycle collector runs
+# during a fetch, Python's cycle collector runs only after this many more objects were allocated than freed
+_COLLECT_AFTER = 50_000
 _STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 

@@ -19,9 +19,9 @@ from typing import Self
 
 from titan10_dagster.candles.fetched import FetchedSlice
 
-_MOST_WAITING = 64  # the maximum number of slices that wait for the disk; at this number no new page is requested
+_MOST_WAITING = 64  # if more slices than this wait for the disk, no new page is requested
 _PATIENCE = 0.02  # the event loop waits for at most this many seconds until a slice has landed
-_THREADS = 4  # while a thread waits until the disk has synced a file, the other threads can land slices
+_THREADS = 4  # the number of threads that land slices; while one waits for the disk, the others can continue
 
 
 class LandingThreads:

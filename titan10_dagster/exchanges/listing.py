@@ -49,7 +49,7 @@ class RequestPage(Protocol):
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# If the last candle of a market is more recent than this, the market is possibly only halted.
+# If the last candle of a market ended less than this long ago, the market is possibly only halted, and not delisted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -223,7 +223,8 @@ class _Search:
         older = await self._first_of(days[-2]) if len(days) > 1 else []
         today = to_ms(self.now) // _DAY_MS * _DAY_MS
         later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
-        if newest is None or older != [] or later is None:  # a single missing day does not prove a horizon
+        # A single day without candles does not prove a retention horizon: the traded day before it must be empty too.
+        if newest is None or older != [] or later is None:
             return Beginning(BeginningKind.UNEXPLAINED, None)
         return await self._edge([*later, today])
 

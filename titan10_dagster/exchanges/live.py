@@ -35,7 +35,7 @@ from titan10_dagster.planning.live import LivePlan
 
 log = logging.getLogger(__name__)
 
-_RECORD_WITHIN = 5.0  # seconds that a poll waits until the database has recorded the result
+_RECORD_WITHIN = 5.0  # a poll waits at most this many seconds until the database has recorded the result
 
 
 @dataclass(frozen=True, eq=False)

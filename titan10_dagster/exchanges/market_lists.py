@@ -28,7 +28,7 @@ from titan10_dagster.exchanges.venues.venue import Venue
 _PART = 100  # if a market list cannot be parsed as a whole, this many of its records are parsed together
 _LONGEST_NAME = 64  # in characters; the longest known names (of options) have about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
-_NAMED = 10  # the maximum number of skipped records in a message
+_NAMED = 10  # a message describes at most this many skipped records, and only counts the others
 # A field counts as present in nearly all records if it is absent from at most this many records. In a long list, it can
 # be absent from one record in a hundred.
 _FEWEST_EXCEPTIONS = 1

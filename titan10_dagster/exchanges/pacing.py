@@ -74,7 +74,7 @@ class Pacer:
     def __init__(self, interval: float, quota: Quota | None = None, page_cost: float = 1.0) -> None:
         self._interval = interval
         self._share, self._share_at = 1.0, 0.0
-        self._free = 0.0  # the earliest time of the next request
+        self._free = 0.0  # the time (time.monotonic) from which the pace allows the next request
         self._rest_until = 0.0
         self._slowed_at = 0.0
         self._cost = 1.0
@@ -128,7 +128,7 @@ class Pacer:
     async def _due(self, weight: float) -> None:
         """Wait until a request is allowed by the pace, by the quota, and by a pause that the exchange requested."""
         while (delay := self._next(weight) - time.monotonic()) > 0:
-            if delay < math.inf:  # the time is computed again after the sleep, because it can change meanwhile
+            if delay < math.inf:  # the time of the next request can change during the sleep, and is then computed again
                 await asyncio.sleep(delay)
                 continue
             self._ended.clear()

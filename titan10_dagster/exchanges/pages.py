@@ -21,7 +21,7 @@ from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.stretches import Stretch
 
 LONG_AGO = -(1 << 62)
-_WIDER = 2  # a repeated request also asks for this many candles outside of the window
+_WIDER = 2  # a repeated request also asks for at most this many candles before the window, or after the window
 
 
 class Purpose(Enum):
@@ -129,8 +129,8 @@ class PagePlanner:
         since = self._since(start, known, attempt=attempt, narrow=narrow)
         room = since + self.page_size * self.step
         stop = min(end, room)
-        # The candle after the stretch usually exists. If the answer contains this candle, the answer proves which
-        # candles before it are absent.
+        # The request also asks for the candle after the requested stretch, which usually exists. An answer with this
+        # candle proves which candles before it are absent.
         margin = 0 if narrow else 1
         if attempt and not narrow and self._is_end(stop):
             margin = _WIDER
@@ -141,7 +141,7 @@ class PagePlanner:
         if narrow and known is not None:
             return max(start, self.begins)
         window = self._window_start(start)
-        if attempt and start == window:  # this request begins earlier than the last request
+        if attempt and start == window:  # a repeated request begins one or two candles before the window, if possible
             return max(self.begins, start - min(attempt, _WIDER) * self.step)
         earliest = max(window, self.begins, start - self.overlap * self.step)
         return known if known is not None and earliest <= known else earliest

@@ -43,7 +43,9 @@ _YEAR = timedelta(days=365)
 _TOLERATED = 60  # the depth still counts as unchanged if this many of the oldest candles are absent (an outage)
 _RECENT = 100  # the number of newest candles to request
 _STALE = 45  # the answers still count as fresh if this many of the newest candles are absent (an outage)
-_FEW = 3  # fewer rows without volume, or fewer gaps, do not show how the exchange reports a minute without a trade
+# The answer shows how the exchange reports minutes without trades if it has at least this many rows without volume, or
+# at least this many gaps.
+_FEW = 3
 _SAME = 0.5  # the values count as unchanged if at least this share of the candles has the stored values
 
 Measured = dict[Property, str | None]

@@ -13,8 +13,9 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
-_NAMED = 5  # the maximum number of candles in a note
-# If the answers differ in at most this many candles of a day, the exchange has probably corrected these candles.
+_NAMED = 5  # a note lists at most this many candles, and only counts the others
+# If the answers differ in at most this many candles of a day, the exchange has probably corrected these candles, and
+# the last answer is used. If they differ in more candles, the answers contradict each other.
 _MOST_CORRECTED = 5
 
 
@@ -30,7 +31,7 @@ class _Day:
     parts: list[Rows] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     requested_at: datetime | None = None
-    # the key is the start of a candle that was closed early, the value is its end
+    # for each candle that the exchange closed early, as in a halt: its start (ms) and its real end (ms)
     cut_short: dict[int, int] = field(default_factory=dict)
     dropped: int = 0  # the number of rows without a time
     untimed: set[int] = field(default_factory=set)  # the minutes (ms) to which the dropped rows most likely belong
