@@ -1,4 +1,4 @@
--- The stretches of time whose candles were read from files, each with its file, for the given symbols of one exchange.
+-- For the given symbols of one exchange: the stretches with candles from files. Each row has a stretch and its file.
 -- Only stretches that overlap the time from :first to :last are returned, or that end at :first or begin at :last.
 SELECT
     stretches.symbol,

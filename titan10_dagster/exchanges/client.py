@@ -196,7 +196,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            for release in answer.releases:  # for requests that were not made, or whose end was not reported
+            # These releases are still open: the request was not sent, or the end of the request was not reported.
+            for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
@@ -227,7 +228,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            for release in answer.releases:  # for requests that were not made, or whose end was not reported
+            # These releases are still open: the request was not sent, or the end of the request was not reported.
+            for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew

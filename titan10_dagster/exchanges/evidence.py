@@ -90,7 +90,7 @@ class Evidence:
             self._boundaries |= {start: _Boundary(), end - step: _Boundary()}
         self._edges: list[int] = []  # the times of the first and last rows of all answers, sorted
         self._longest = 0  # the number of rows of the longest answer
-        # The stretches of recent requests whose answers had no candle of the requested stretch.
+        # Each of these stretches was requested recently, and the answer had no candle of the stretch.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
         # Whether answers include the candle at `since`. Without `edges` this is assumed, else a row has to show it.

@@ -80,7 +80,7 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan. The first request is for the series whose last known candle is the oldest.
+    """Make one request for each plan. The series are sorted by the time of their last known candle, oldest first.
 
     Errors of the exchange are not raised but are part of the result.
 

@@ -32,7 +32,9 @@ from titan10_dagster.planning.missing_days import FailedRequest, MissingDays
 from titan10_dagster.planning.repairs import OpenSlice
 
 CALM = timedelta(minutes=15)  # a problem has ended when no check has found it for this long
-INTERRUPTED = timedelta(hours=1)  # a problem without a message begins anew if no check ran for longer than this
+# If no check ran for longer than this, the age of a problem without a message is counted from the next check that finds
+# the problem.
+INTERRUPTED = timedelta(hours=1)
 SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not start an alert of the kind `settlement`
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message

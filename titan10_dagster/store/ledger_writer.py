@@ -126,8 +126,9 @@ def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObserva
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
     """Return observations of settled slices with gaps that must be classified as delisted.
 
-    For each slice in the result, an observation of the same series in `observations` has a delisting date. The slice
-    has gaps after this date whose reason is not delisted yet. Slices that are in `observations` are left out.
+    The result has a slice if three conditions hold. An observation in `observations` has a delisting date for the
+    series of the slice. The slice has a gap after this date, and the reason of the gap is not delisted yet. The slice
+    is not in `observations`.
     """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:

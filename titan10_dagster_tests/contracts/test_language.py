@@ -17,7 +17,7 @@ MOST_ONES = 0
 def test_sentences_name_their_subject() -> None:
     """The vague words are rare.
 
-    For example, the word `told` was used for five different actions: log, raise, report, notify and serialize.
+    For example, earlier texts said `told` instead of five precise words: log, raise, report, notify and serialize.
     """
     found = []
     for module in modules():
