@@ -63,7 +63,7 @@ class ArchiveFile:
     def published_at(self) -> datetime:
         """Return the time at which the archive is expected to publish the file (aware, UTC)."""
         if self.tree.cadence is Cadence.DAILY:
-            return self.end + self.archive.published_after
+            return daily_file_published_at(self.archive, self.label)
         return first_monday(month_after(self.label)) + _DAY
 
     def may_still_appear(self, now: datetime) -> bool:
@@ -87,6 +87,11 @@ def month_after(day: date) -> date:
 def first_monday(month: date) -> datetime:
     """Return the first Monday of the month at midnight (aware, UTC)."""
     return datetime(month.year, month.month, 1 + -month.weekday() % 7, tzinfo=UTC)
+
+
+def daily_file_published_at(archive: Archive, label: date) -> datetime:
+    """Return the time at which the archive is expected to publish the daily file with this label (aware, UTC)."""
+    return midnight(label + _DAY) - archive.label_offset + archive.published_after
 
 
 def labels_of(day: date, offset: timedelta) -> list[date]:
@@ -189,8 +194,7 @@ def _why_not(archive: Archive, slice_: Slice, markets: Mapping[str, Market], now
     has_daily = serves(archive, slice_.series, Cadence.DAILY)
     if not has_daily and not serves(archive, slice_.series, Cadence.MONTHLY):
         return f"the archive has no files of {slice_.series.timeframe}"
-    last_label = labels_of(slice_.day, archive.label_offset)[-1]
-    if now < midnight(last_label + _DAY) - archive.label_offset + archive.published_after:
+    if now < daily_file_published_at(archive, labels_of(slice_.day, archive.label_offset)[-1]):
         return "the archive has not published the day yet"
     return None
 

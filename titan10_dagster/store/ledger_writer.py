@@ -113,9 +113,7 @@ def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObserva
     numbers = [number for number, observation in enumerate(observations) if observation.record.delisted is not None]
     if not numbers:
         return moved
-    parameters = of_slices([observations[number].slice for number in numbers])
-    parameters["delisted"] = [observations[number].record.delisted for number in numbers]
-    cursor.execute(statement("end_of_shared_silence"), parameters)
+    cursor.execute(statement("end_of_shared_silence"), _of_delistings([observations[number] for number in numbers]))
     for row in all_rows(cursor):
         number = numbers[row.number - 1]
         record = replace(observations[number].record, delisted=row.silence_end)
@@ -133,9 +131,7 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
         return []
-    parameters = of_slices([observation.slice for observation in delistings])
-    parameters["delisted"] = [observation.record.delisted for observation in delistings]
-    cursor.execute(statement("silent_after_delisting"), parameters)
+    cursor.execute(statement("silent_after_delisting"), _of_delistings(delistings))
     observed = {observation.slice for observation in observations}
     records: dict[Slice, FetchRecord] = {}
     for row in all_rows(cursor):
@@ -151,6 +147,12 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
         SliceObservation(records[slice_], candles.times, Broken(), live=False)
         for slice_, candles in zip(settled, stored, strict=True)
     ]
+
+
+def _of_delistings(delistings: Sequence[SliceObservation]) -> dict[str, Any]:
+    """Return the parameters for a statement about slices with delisting dates."""
+    dates = [observation.record.delisted for observation in delistings]
+    return {**of_slices([observation.slice for observation in delistings]), "delisted": dates}
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:

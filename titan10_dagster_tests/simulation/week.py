@@ -59,7 +59,7 @@ from titan10_dagster_tests.simulation.world import Report, World
 
 HASTE = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
-_MOST_TICKS = 5  # the ticks of the repair sensor of a step in the tail
+_MOST_TICKS = 5  # the maximum number of ticks of the repair sensor in a step of the tail
 _MOST_POLLS = 10  # the polls of a step; five pages of the smallest size are a day
 
 
