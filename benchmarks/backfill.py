@@ -68,10 +68,12 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(_measure(arguments.exchange, arguments.days[0], *arguments.child)))  # noqa: T201
         return
-    with servers(arguments.exchange) as (sandbox, database):
+    # All children share a folder that is removed at the end. In the half minute after many files were removed, ext4
+    # takes up to a millisecond to create a file.
+    with tempfile.TemporaryDirectory() as folder, servers(arguments.exchange) as addresses:
         # The sandbox computes its candles once, before the measurement.
-        _run_child(arguments.exchange, max(arguments.days), sandbox, database)
-        results_of_days = [_run_child(arguments.exchange, wanted, sandbox, database) for wanted in arguments.days]
+        _run_child(arguments.exchange, max(arguments.days), *addresses, folder)
+        results_of_days = [_run_child(arguments.exchange, wanted, *addresses, folder) for wanted in arguments.days]
     lines = "\n".join(map(_report, arguments.days, results_of_days))
     print(lines)  # noqa: T201
     about = ABOUT.format(exchange=arguments.exchange)
@@ -82,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exchange", default="binance")
     parser.add_argument("--days", type=int, nargs="+", default=[30, 60, 90])
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -110,27 +112,29 @@ def servers(exchange: str, *options: str, now: datetime = NOW) -> Iterator[tuple
             postgres.stop()
 
 
-def _run_child(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
+def _run_child(exchange: str, wanted: int, sandbox: str, database: str, folder: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.backfill", "--exchange", exchange, "--days", str(wanted)]
-    done = subprocess.run([*command, "--child", sandbox, database], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--child", sandbox, database, folder], stdout=subprocess.PIPE, text=True, check=True
+    )
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
-def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        titan10 = open_context(exchange, symbols_of(sandbox)[:20], sandbox, database, Path(folder))
-        refresh_markets(titan10, exchange)
-        slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
-        watch = Stopwatch()
-        candles = _stages(titan10, exchange, slices, watch)
-        return {
-            "candles": candles,
-            "cpu": watch.cpu,
-            "wall": watch.wall,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "dagster": _as_a_run(titan10, exchange, wanted, Path(folder)),
-        }
+def _measure(exchange: str, wanted: int, sandbox: str, database: str, parent: str) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    titan10 = open_context(exchange, symbols_of(sandbox)[:20], sandbox, database, folder)
+    refresh_markets(titan10, exchange)
+    slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
+    watch = Stopwatch()
+    candles = _stages(titan10, exchange, slices, watch)
+    return {
+        "candles": candles,
+        "cpu": watch.cpu,
+        "wall": watch.wall,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "dagster": _as_a_run(titan10, exchange, wanted, folder),
+    }
 
 
 def _stages(titan10: IngestContext, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:

@@ -46,7 +46,8 @@ import psycopg2
 from benchmarks import results
 from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import days, to_ms
-from titan10_dagster.exchanges.rows import Rows, decode, parse
+from titan10_dagster.exchanges.decoding import decode
+from titan10_dagster.exchanges.rows import Rows, parse
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days

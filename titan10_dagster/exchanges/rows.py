@@ -1,9 +1,7 @@
-"""Convert the text of an answer to an array of candles.
+"""Convert the rows of an answer to an array of candles.
 
-If the exchange's record has a `Wire` (a description of the row format), msgspec reads the needed values directly into
-doubles and skips all other fields. The rounding is the same as that of `float`. This takes half the time of reading all
-fields and converting the needed fields. If an answer has another structure (an error, a missing value), ccxt parses it
-row by row.
+If `decoding` has already read the values of the rows as doubles, they are copied into the array. If the rows have
+another structure (a missing value), ccxt parses them row by row.
 
 A damaged row does not affect other rows. A row without a usable time is dropped. A row with a time but without usable
 values is kept. It breaks a candle rule later and is then written to quarantine. Only a row that shows a minute without
@@ -13,11 +11,11 @@ trades counts as an absent candle. A damaged row proves that the exchange has a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, reduce
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import chain
-from operator import attrgetter, getitem, itemgetter
-from typing import Any, TypedDict
+from operator import attrgetter, itemgetter
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,6 +23,7 @@ from ccxt.base.errors import BadResponse
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.columns import Floats, Mask
+from titan10_dagster.exchanges.decoding import Row, evidence_keys, name_of
 from titan10_dagster.exchanges.venues.venue import Wire
 
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
@@ -40,9 +39,6 @@ _LATEST_MS = 4_102_444_800_000  # 2100
 _CONFIRMED_WITHIN_MS = 3_600_000
 
 _FEWEST_BLANK = 4  # a row with at least this many empty values (its four prices) shows a minute without trades
-
-# If an answer has no list of candles, ccxt's classes look for an error in these fields. So they are decoded too.
-_ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
 
 _PACKER = msgspec.msgpack.Encoder()
 _PACKED_DOUBLE = 9  # bytes of an encoded double
@@ -74,21 +70,11 @@ class ParsedRows:
     dropped: int = 0
     untimed: Instants = field(default_factory=no_instants)
 
-
-class _Row(msgspec.Struct):
-    """The base class of the structs into which msgspec decodes rows."""
-
-
-def decode(text: str, wire: Wire | None) -> Any:
-    """Return the decoded answer with rows for `parse`; None if the text does not have the format of `wire`."""
-    if wire is None or wire.envelope is None:
-        return None
-    try:
-        answer = _decoder(wire).decode(text)
-        reduce(getitem, wire.envelope, answer)
-    except (msgspec.DecodeError, KeyError):
-        return None
-    return answer
+    def until(self, last: int | None) -> ParsedRows:
+        """Return the content without the candles that start after `last` (ms). If `last` is None, return everything."""
+        if last is None or not len(self.candles) or self.candles[-1, 0] <= last:
+            return self
+        return replace(self, candles=self.candles[self.candles[:, 0] <= last])
 
 
 def parse(
@@ -279,10 +265,10 @@ def _by_time(rows: Rows) -> Rows:
 
 def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
     """Return the rows, parsed without ccxt; None if a value is missing or not a number."""
-    keys = (*wire.keys, *_evidence_keys(wire))
-    names = list(map(_name, keys))
+    keys = (*wire.keys, *evidence_keys(wire))
+    names = list(map(name_of, keys))
     try:
-        if not raw or not isinstance(raw[0], _Row):
+        if not raw or not isinstance(raw[0], Row):
             values = list(chain.from_iterable(map(itemgetter(*keys), raw)))
             if bool in set(map(type, values)):  # float(True) is 1.0, but no exchange sends a price as true
                 return None
@@ -302,7 +288,7 @@ def _numbers(values: Iterable[float], rows: int, columns: int) -> Floats:
     return np.fromiter(values, np.float64, rows * columns).reshape(-1, columns)
 
 
-def _unpacked(rows: Sequence[_Row], names: Sequence[str]) -> Floats:
+def _unpacked(rows: Sequence[Row], names: Sequence[str]) -> Floats:
     """Return the given fields of decoded rows as the columns of an array. `names`: the names of the fields.
 
     The rows have only doubles. They are encoded as MessagePack. In this format all rows have the same length, and a
@@ -319,7 +305,7 @@ def _unpacked(rows: Sequence[_Row], names: Sequence[str]) -> Floats:
 
 
 @cache
-def _places(row: type[_Row], names: tuple[str, ...]) -> list[int]:
+def _places(row: type[Row], names: tuple[str, ...]) -> list[int]:
     """Return the byte offsets of the given fields in an encoded row."""
     places: dict[str, int] = {}
     end = 1  # the marker byte of the row
@@ -349,12 +335,8 @@ def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any]
         broken[place] |= not _says_nothing(raw[place])
     if wire is None:
         return _Table(rows, broken)
-    evidence = np.array([[_number(_field(row, key)) for key in _evidence_keys(wire)] for row in raw], np.float64)
+    evidence = np.array([[_number(_field(row, key)) for key in evidence_keys(wire)] for row in raw], np.float64)
     return _Table(rows, broken, *_evidence(np.column_stack([rows, evidence]), wire))
-
-
-def _evidence_keys(wire: Wire) -> tuple[int | str, ...]:
-    return tuple(key for key in (wire.close_time, wire.confirm) if key is not None)
 
 
 def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
@@ -412,39 +394,3 @@ def _is_blank(value: Any) -> bool:
     if isinstance(value, str):
         value = value.strip() or None
     return value is None or (isinstance(value, str) and value.lower() == "nan") or _number(value) == 0
-
-
-@cache
-def _decoder(wire: Wire) -> msgspec.json.Decoder[Any]:
-    row = msgspec.defstruct("Row", _fields(wire), bases=(_Row,), array_like=isinstance(wire.keys[0], int), gc=False)
-    shape: Any = list.__class_getitem__(row)
-    for name in reversed(wire.envelope or ()):
-        shape = TypedDict("Answer", {name: shape, **_ERROR_FIELDS}, total=False)  # type: ignore[misc,no-redef]
-    return msgspec.json.Decoder(shape, strict=False)
-
-
-def _fields(wire: Wire) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
-    """Return msgspec's definitions of a row's fields, in the order in which the fields are in the row.
-
-    The six values of the candle are required. The other fields are optional.
-    """
-    evidence = _evidence_keys(wire)
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    keys: Sequence[int | str] = wire.keys
-    if isinstance(keys[0], int):
-        last = max(key for key in (*wire.keys, *evidence) if isinstance(key, int))
-        keys = range(last + 1)
-    else:
-        keys = (*wire.keys, *evidence)
-    for key in keys:
-        if key in wire.keys:
-            fields.append((_name(key), float))
-        elif key in evidence:
-            fields.append((_name(key), float, np.nan))
-        else:
-            fields.append((_name(key), msgspec.Raw, msgspec.Raw()))  # not needed: msgspec skips a raw field
-    return fields
-
-
-def _name(key: int | str) -> str:
-    return key if isinstance(key, str) else f"field{key}"

@@ -33,8 +33,9 @@ from ccxt.base.errors import BadResponse, ExchangeError
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.containers import container_of
+from titan10_dagster.exchanges.decoding import decode, last_finished
 from titan10_dagster.exchanges.refusals import is_error, is_sent_empty_list
-from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
+from titan10_dagster.exchanges.rows import ParsedRows, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.quota import Release
@@ -256,7 +257,8 @@ def strict_class(exchange: str) -> type[Any]:
             else:
                 _check_list(answer, ohlcvs, wire)
                 requested_at = None if answer.requested_at is None else to_ms(answer.requested_at)
-                answer.rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
+                parsed = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
+                answer.rows = parsed if wire is None else parsed.until(last_finished(answer.parsed, wire))
             self.counters.parse_seconds += time.thread_time() - began
             return answer.rows.candles if wire else answer.rows.candles.tolist()
 

@@ -21,6 +21,8 @@ from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.retries import RetryLimits
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import venue
@@ -95,6 +97,12 @@ def plain(exchange: str, symbol: str = "BTC/USDT") -> Market:
     """Return a market of an exchange that the sandbox does not have."""
     base, quote = symbol.split("/")
     return Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
+
+
+def wire_of(exchange: str) -> Wire:
+    wire = venue_of(exchange).wire
+    assert wire is not None
+    return wire
 
 
 def slices(exchange: str, of: Sequence[str], count: int = 1, last: date = YESTERDAY) -> list[Slice]:

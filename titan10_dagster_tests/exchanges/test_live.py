@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, timedelta
 
 import pytest
@@ -21,10 +21,10 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT", "SOL/USDT"]
 TODAY = NOW.date()
 
 
-def plan(symbol: str, behind: timedelta) -> LivePlan:
+def plan(symbol: str, behind: timedelta, exchange: str = "binance") -> LivePlan:
     """Return the plan of a series that was polled until `behind` before now."""
     known: dict[date, Polled] = {TODAY: Polled(SliceState.LIVE, NOW.replace(second=0) - behind)}
-    found = plan_poll(Series("binance", symbol, MINUTE), known, now=NOW, page_size=1000, depth=None)
+    found = plan_poll(Series(exchange, symbol, MINUTE), known, now=NOW, page_size=1000, depth=None)
     assert found is not None
     return found
 
@@ -32,11 +32,13 @@ def plan(symbol: str, behind: timedelta) -> LivePlan:
 PLANS = [plan(symbol, timedelta(minutes=n)) for n, symbol in enumerate(SYMBOLS, 3)]
 
 
-def poll_sandbox(sandbox: Sandbox, store: MemoryHealthStore) -> LivePoll:
+def poll_sandbox(sandbox: Sandbox, store: MemoryHealthStore, plans: Sequence[LivePlan] = PLANS) -> LivePoll:
+    exchange = plans[0].window.series.exchange
+
     async def work() -> LivePoll:
-        markets = [market("binance", symbol) for symbol in SYMBOLS]
-        async with ExchangeClient("binance", markets, base_url=sandbox.url("binance"), paced=False, now=now) as client:
-            return await poll(client, PLANS, breaker=Breaker("binance", store, now), seconds=20)
+        markets = [market(exchange, plan.window.series.symbol) for plan in plans]
+        async with ExchangeClient(exchange, markets, base_url=sandbox.url(exchange), paced=False, now=now) as client:
+            return await poll(client, plans, breaker=Breaker(exchange, store, now), seconds=20)
 
     return run(work())
 
@@ -124,3 +126,14 @@ def test_behind_an_open_breaker_no_request_is_made(sandbox: Sandbox) -> None:
     assert isinstance(result.blocked, BreakerOpen)
     assert (result.requests, len(result.postponed)) == (0, 3)
     assert sandbox.requests("binance") == []
+
+
+def test_the_unfinished_last_row_of_a_server_of_kraken_that_is_behind_is_not_a_candle() -> None:
+    of_kraken = plan("BTC/USD", timedelta(minutes=90), "kraken")
+    with Sandbox(["kraken"], clock=NOW, enforce_limits=False) as sandbox:
+        sandbox.fault("kraken", "stale", minutes=60)
+        (answer,) = poll_sandbox(sandbox, MemoryHealthStore(), [of_kraken]).answers
+        start = to_ms(of_kraken.window.start)
+        truth = sandbox.truth("kraken", "BTC/USD", start, to_ms(NOW.replace(second=0) - timedelta(minutes=60)))
+    assert len(truth) > 25
+    assert answer.candles.values.T.tolist() == truth[:, 1:].tolist()

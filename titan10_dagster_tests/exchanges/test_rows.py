@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
+from titan10_dagster.exchanges.decoding import decode
+from titan10_dagster.exchanges.rows import ParsedRows, parse, split
 from titan10_dagster.exchanges.strict import Answer, content_of
-from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.harness import NOW, fetch, fetch_from, slices, symbols
+from titan10_dagster_tests.exchanges.harness import NOW, fetch, fetch_from, slices, symbols, wire_of
 from titan10_dagster_tests.exchanges.serving import Handler
 
 MINUTE, DAY_MS = 60_000, 86_400_000
@@ -41,12 +41,6 @@ ANSWERS: dict[str, Any] = {
         ]
     },
 }
-
-
-def wire_of(exchange: str) -> Wire:
-    wire = venue_of(exchange).wire
-    assert wire is not None
-    return wire
 
 
 def by_ccxt(row: Any) -> list[Any]:
@@ -89,40 +83,6 @@ def test_a_number_in_an_answer_is_the_double_that_python_takes_it_for(number: An
     answer = decode(json.dumps([[1700000040000, str(number), "2", "1", "1", "1"]]), wire)
     if answer is not None:  # if msgspec does not read the value as a number, ccxt parses the answer
         assert parse(answer, wire, by_ccxt, MINUTE).candles[0, 1] == float(number)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '[[1700000040000,"","2","1","1","1"]]',
-        '[[1700000040000,null,"2","1","1","1"]]',
-        '[[1700000040000,"1","2","1","1"]]',
-        '[[1700000040000,"1","2","1","1","1"]',
-        '{"code":-1121,"msg":"Invalid symbol."}',
-        "<html>",
-        "",
-    ],
-)
-def test_unusual_answers_are_left_to_ccxt(text: str) -> None:
-    assert decode(text, wire_of("binance")) is None
-
-
-@pytest.mark.parametrize(
-    ("exchange", "text"),
-    [
-        ("okx", '{"code":"50011","msg":"Too Many Requests"}'),
-        ("bybit", '{"retCode":10006,"retMsg":"Too many visits!","result":{}}'),
-        ("coinbase", '{"error":"NOT_FOUND","message":"not found"}'),
-        ("kraken", '{"error":[],"result":{"XXBTZUSD":[[1,"1","1","1","1","1","1",1]],"last":1}}'),
-    ],
-)
-def test_an_answer_without_the_list_is_left_to_ccxt(exchange: str, text: str) -> None:
-    assert decode(text, wire_of(exchange)) is None
-
-
-def test_an_error_that_comes_with_an_empty_list_is_recognized() -> None:
-    answer = decode('{"code":"51001","msg":"Instrument ID does not exist","data":[]}', wire_of("okx"))
-    assert answer == {"code": "51001", "msg": "Instrument ID does not exist", "data": []}
 
 
 def test_rows_are_sorted_by_time_in_any_order_of_sending() -> None:

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from titan10_dagster_tests.simulation.events import Delisting, Relisting
+from titan10_dagster_tests.simulation.events import Ban, Delisting, Relisting, WrongClock
 from titan10_dagster_tests.simulation.expectation import Expectation
 from titan10_dagster_tests.simulation.notifications import WELL, wrong_notifications
 from titan10_dagster_tests.simulation.tables import read_keys
@@ -78,6 +78,7 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
     """Yield polls that should have been answered, because the exchange had no trouble for a while."""
     for poll in week.record.polls:
         well = not any(poll.at - WELL <= at <= poll.at for at in week.record.disturbed[poll.exchange])
+        well = well and not _still_paused(week, poll.exchange, poll.at)
         missing = set()
         for symbol in set(week.story.symbols[poll.exchange]) - poll.answered:
             if _is_refused(week, poll.exchange, symbol, poll.at):
@@ -87,6 +88,13 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
                 missing.add(symbol)
         if well and missing:
             yield Complaint(poll.exchange, f"was well, but {sorted(missing)} got no answer at {poll.at}")
+
+
+def _still_paused(week: Week, exchange: str, at: datetime) -> bool:
+    """Return whether a ban has not ended yet by this machine's clock, because the clock was set back."""
+    behind = max((-event.ahead for event in week.story.of(WrongClock) if event.span.holds(at)), default=timedelta(0))
+    bans = [ban.span for ban in week.story.of(Ban) if ban.exchange == exchange]
+    return any(ban.start <= at <= ban.end + behind for ban in bans)
 
 
 def _is_refused(week: Week, exchange: str, symbol: str, at: datetime) -> bool:

@@ -12,7 +12,7 @@ VENUE = Venue(
     page_size=720,
     depth=720,
     empty_minutes=EmptyMinutes.FILLED,
-    wire=Wire((0, 1, 2, 3, 4, 6), 1000, envelope=None),
+    wire=Wire((0, 1, 2, 3, 4, 6), 1000, envelope=None, last_finished=("result", "last")),
     files_omit_empty_minutes=True,
     alternative_source="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
     days_per_run=32,
@@ -26,6 +26,6 @@ VENUE = Venue(
         phrase(r"EService:(Unavailable|Market in)|This service is under maintenance", FailureKind.MAINTENANCE),
         phrase(r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", FailureKind.TRANSIENT),
     ),
-    source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished. The error"
-    " sentences are also from the docs",
+    source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished, and `last`"
+    " is the time of the last finished candle. The error sentences are also from the docs",
 )

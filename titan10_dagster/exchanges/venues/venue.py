@@ -100,6 +100,8 @@ class Wire:
     envelope: the object keys that lead from the answer to its list of rows; None if these keys vary.
     close_time: the field with the end of the candle (ms). If trading was halted, a candle can end early.
     confirm: the field that is 0 as long as the candle is not finished.
+    last_finished: the object keys that lead from the answer to the start of its last finished candle, in the unit of
+        the candles' times. Later rows of the answer are not finished. None if the answers do not contain this time.
     """
 
     keys: tuple[int | str, ...]
@@ -107,6 +109,7 @@ class Wire:
     envelope: tuple[str, ...] | None
     close_time: int | str | None = None
     confirm: int | str | None = None
+    last_finished: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
