@@ -11,6 +11,7 @@ process has locked the row, only this exchange waits.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +138,7 @@ class Breaker:
     _probing: bool = field(default=False, init=False)
     _pace: Pace | None = field(default=None, init=False)  # the last result of `pace`
     # The last time (time.monotonic) at which the state was read and allowed requests.
-    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)
+    _confirmed: float = field(default=-math.inf, init=False)
     _reading: asyncio.Task[Health] | None = field(default=None, init=False)
     _reading_since: float = field(default=0.0, init=False)
     _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
