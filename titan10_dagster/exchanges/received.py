@@ -173,7 +173,10 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     if len(parts) == 1:
         return without_repeats(parts[0]), 0
     rows = np.concatenate(sorted(parts, key=lambda part: part.item(0)))
-    if (np.diff(rows[:, 0]) > 0).all():  # each time occurs once, so all rows are kept
+    if (np.diff(rows[:, 0]) < 0).any():
+        rows = rows.take(np.argsort(rows[:, 0], kind="stable"), axis=0)
+    rows = without_repeats(rows)
+    if (np.diff(rows[:, 0]) > 0).all():  # the answers agree
         return rows, 0
     rows = np.concatenate(parts)
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

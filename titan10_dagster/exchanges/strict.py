@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType, MethodType
 from typing import Any, ClassVar
 
@@ -319,10 +319,15 @@ def _date_and_age(headers: Mapping[str, str]) -> tuple[datetime | None, timedelt
     """
     named = {name.lower(): value for name, value in headers.items()}
     try:
-        dated, age = parsedate_to_datetime(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
+        return _date(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
     except (LookupError, ValueError, OverflowError):
         return None, timedelta(0)
-    return dated if dated.tzinfo else dated.replace(tzinfo=UTC), age
+
+
+@lru_cache(64)  # the answers of one second have the same date
+def _date(text: str) -> datetime:
+    dated = parsedate_to_datetime(text)
+    return dated if dated.tzinfo else dated.replace(tzinfo=UTC)
 
 
 def _parsed_leniently(text: str, parsed: Any) -> Any:

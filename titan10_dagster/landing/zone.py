@@ -35,7 +35,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
 from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.rules import judge
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import LandingError
 from titan10_dagster.landing.disk import put, sync_disk_of, sync_folder
 from titan10_dagster.landing.names import file_name, former_file_name, superseded_name, symbol_name, unreadable_name
@@ -325,15 +325,21 @@ def _encoded(fetched: FetchedSlice) -> pa.Buffer:
 
 
 def _table(fetched: FetchedSlice) -> pa.Table:
-    series = fetched.record.slice.series
     candles = fetched.candles
-    keys = (series.exchange, series.symbol, series.timeframe.name)
     arrays = [
-        *(pa.repeat(key, len(candles)) for key in keys),
+        *_key_columns(fetched.record.slice.series, len(candles)),
         pa.array(candles.times.view(np.int64)).view(pa.timestamp("ms", tz="UTC")),
         *(pa.array(values) for values in candles.values),
     ]
     return pa.Table.from_arrays(arrays, names=[*_KEYS, *COLUMNS])
+
+
+@lru_cache(1024)  # the slices of a series have the same columns
+def _key_columns(series: Series, length: int) -> list[pa.DictionaryArray]:
+    """Return the columns with the exchange, the symbol and the timeframe. Readers of the file see columns of texts."""
+    same = np.zeros(length, np.int8)
+    keys = (series.exchange, series.symbol, series.timeframe.name)
+    return [pa.DictionaryArray.from_arrays(same, [key]) for key in keys]
 
 
 @contextmanager
