@@ -196,12 +196,16 @@ class Truth:
         """Return the days that were not final when the exchange began to refuse the candles of the delisted market."""
         mask = self.grid.none()
         if self.refused_from is not None:
-            last_step = max((at for at in self.week.record.steps if at < self.refused_from), default=self.story.start)
+            last_step = self._last_step_before(self.refused_from)
             for day in days(self.grid.start.date(), (self.grid.end - DAY).date()):
                 last_open = self.week.record.open_until.get((*self.key, day))
                 if last_open is None or last_open >= last_step:
                     mask |= self.grid.within(midnight(day), midnight(day) + DAY)
         return mask
+
+    def _last_step_before(self, end: datetime) -> datetime:
+        """Return the last step before `end`. Between this step and `end`, nothing was fetched."""
+        return max((at for at in self.week.record.steps if at < end), default=self.story.start)
 
     def _polled_before(self, end: datetime) -> Mask:
         """Return the candles that live polls received before `end`, on the day of the candle and in complete answers.
@@ -260,9 +264,10 @@ class Truth:
             if not self.is_mine(event) or not changed:
                 continue
             read = known_since(self.week, self.exchange, event.span.start)
+            last_step = self._last_step_before(event.span.start)
             for day in days(self.story.start.date(), event.span.start.date()):
-                last_open = self.week.record.open_until.get((*self.key, day), self.story.start)
-                if last_open >= event.span.start and day < read.date():
+                last_open = self.week.record.open_until.get((*self.key, day))
+                if last_open is not None and last_open >= last_step and day < read.date():
                     lost |= self.grid.within(midnight(day), midnight(day) + DAY)
         return lost
 
