@@ -231,16 +231,20 @@ def _settle_open_gaps(
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
     """Settle the days of former markets. Return, for each symbol, the error that explains why no request is made.
 
-    If a complete answer landed while the market was still current, its file is kept. Only the row of the ledger
-    changes: it now says that no more candles are expected. Otherwise an empty settled slice is landed.
+    If a complete answer landed while the market was still current, its file is kept. If the file is stored, the row of
+    the ledger changes: it now says that no more candles are expected. A file that is not stored yet is left to the
+    store step; see `_settle_open_gaps`. If there is no complete answer, an empty settled slice is landed.
     """
+    if not former:
+        return {}
+    days = read_days(titan10, list(former))
     known = []
     for slice_, error in former.items():
         settled = former_slice(slice_, error, titan10.now())
-        if _is_answered(titan10, slice_):
-            known.append(judge_slice(settled))
-        else:
+        if not _is_answered(titan10, slice_):
             land(settled)
+        elif not days.is_only_landed(slice_):
+            known.append(judge_slice(settled))
     if known:
         retrying(lambda: write_slices(titan10.database, known))
     return {slice_.series.symbol: error for slice_, error in former.items()}

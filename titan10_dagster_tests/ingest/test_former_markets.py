@@ -68,6 +68,23 @@ def test_what_a_former_market_lacks_is_final_and_its_candles_and_files_stay(make
     assert fetch(titan10, former) == 0
 
 
+def test_a_day_that_only_landed_before_the_change_is_stored_first_and_then_final(make_world: MakeWorld) -> None:
+    world, titan10 = changed_world(make_world, absent=HOUR)
+    landed = slices_of(titan10, OLDER, OLDER)
+    world.sandbox.fault("binance", "absent", symbol=SYMBOL, time=midnight(OLDER), until=midnight(OLDER) + HOUR)
+    fetch_and_land(titan10, "binance", landed)
+    change(world)
+    fetch_and_land(titan10, "binance", landed)
+    assert read_days(titan10, landed).unstored() == landed
+    store_slices(titan10, landed)
+    assert ledger_rows(titan10, landed)[landed[0]].present == 1380
+    object.__setattr__(titan10, "now", ticking(titan10.now() + 7 * HOUR))
+    fetch(titan10, landed)
+    row = ledger_rows(titan10, landed)[landed[0]]
+    assert (row.present, row.missing) == (1380, {Reason.BEYOND_HORIZON: 60})
+    assert world.candle_requests("binance") == []
+
+
 def test_a_halt_of_a_former_market_is_not_checked_later(make_world: MakeWorld) -> None:
     world, titan10 = changed_world(make_world, absent=5 * HOUR)
     object.__setattr__(titan10, "now", ticking(titan10.now() + 7 * HOUR))
