@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,6 +221,27 @@ def test_days_that_are_compressed_are_refreshed_too(timescaledb: Database) -> No
     write(timescaledb, *((slice_, candles(slice_, seed=1)) for slice_ in slices[:4]))
     for slice_ in slices:
         assert_rollups_are_right(timescaledb, slice_.series)
+
+
+def test_the_compression_of_rollups_finds_its_tables_without_the_search_path(
+    empty_timescaledb_database_url: str,
+) -> None:
+    url = empty_timescaledb_database_url
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA other")
+    in_schema = f"{url}?options=-csearch_path%3Dother,public"
+    migrate(in_schema)
+    db = Database(in_schema)
+    slices = [a_slice("BTC/USDT", DAY + timedelta(days=day)) for day in (0, 6, 9)]
+    write(db, *((slice_, candles(slice_)) for slice_ in slices))
+    db.close()
+    # A job of TimescaleDB has the default search path of its role.
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("CALL other.compress_rollups()")
+        cursor.execute("SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed")
+        assert cursor.fetchone()[0] >= 3
 
 
 def test_a_database_that_gains_timescaledb_shows_the_same_bars(empty_timescaledb_database_url: str) -> None:

@@ -293,6 +293,15 @@ def test_tables_may_live_in_another_schema_that_the_role_owns(empty_database_url
         read = in_schema(with_login(empty_database_url, reader, "x"), "titan")
         for view in ("ohlcv", "coverage", "consensus", "latest", "alerts", "ohlcv_1h"):
             assert value_of(read, f"SELECT count(*) FROM {view}") == 0
+        # The search path of a login, for example of Grafana, does not have to contain the schema.
+        elsewhere = with_login(empty_database_url, reader, "x")
+        views = value_of(elsewhere, "SELECT array_agg(viewname) FROM pg_views WHERE schemaname = 'titan'")
+        assert isinstance(views, list)
+        assert {"ohlcv", "latest", "provenance", "ohlcv_1w"} <= set(views)
+        for view in views:
+            assert value_of(elsewhere, f"SELECT count(*) >= 0 FROM titan.{view}") is True
+        for function in ("ohlcv_filled('a', 'b', '1m', now(), now())", "candle_source('a', 'b', '1m', now())"):
+            assert value_of(elsewhere, f"SELECT count(*) >= 0 FROM titan.{function}") is True
 
 
 def test_a_schema_that_is_not_there_is_refused_with_what_to_do(empty_database_url: str) -> None:
