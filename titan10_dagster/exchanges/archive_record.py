@@ -60,17 +60,17 @@ class Archive:
     columns: the meaning of each column in a file without a header. Names are time, open, high, low, close, volume (base
         currency), and "" for a column that is not read.
     source: where the facts in this record come from.
-    header: further spellings of the six names, in lower case. The headers of the files use these spellings.
+    header: for some of these names, other names of the same column in the header lines of the files, in lower case.
     format: the format of the files.
     label_offset: the 24 hours of a file begin this long before 00:00 UTC of the labelled day. For days in UTC+8, the
         offset is eight hours. If the rows of a file show other hours, those hours are used.
-    sparse: whether files leave out minutes without trades. If not, an absent minute is an outage or a defect of the
-        file.
+    sparse: whether files leave out minutes without trades. If False, a minute that is absent from a file is an outage
+        or a defect of the file.
     published_after: the time from the end of a day to the expected publication of the daily file.
-    missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication.
-        After this time, an absent file counts as permanently absent.
-    absent: the HTTP statuses of answers for a file that does not exist. Each status comes with a text that the body of
-        the answer must contain too ("" for any body).
+    missing_for_good_after: a length of time for each cadence. If a file is still absent this long after its expected
+        publication, it counts as permanently absent.
+    absent: the HTTP statuses which show that a file does not exist. Each status has a text. The body of the answer must
+        contain this text too ("" if any body is enough).
     etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.
     daily_preferred: the UTC days for which monthly files are known to be worse than daily files.
     licence: the terms that the user has to accept. An archive with terms is not used until the settings enable it.

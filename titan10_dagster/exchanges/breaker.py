@@ -2,10 +2,10 @@
 
 The state machine in `planning/breaker.py` makes the decisions. The state is kept in a store (the database). Therefore
 all runs and sensors, in all processes, use the same breaker. The store also has the current pace of requests. If an
-exchange has slowed down a run, the next run starts at the reduced pace.
+exchange has slowed down a run, a run that starts soon afterwards begins at a reduced pace too.
 
 Each breaker calls the store in its own thread and not on the event loop. If the database does not answer, or if another
-process has locked the row, only this exchange waits.
+process has locked the row of an exchange, only the requests to this exchange wait.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ T = TypeVar("T")
 CONFIRMED_FOR = 0.25  # for this many seconds after the breaker's state was read, it is not read again
 CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state, then uses the previous state
 RECORD_WITHIN = 2.0  # a throttled request waits at most this many seconds until the slower pace is stored
-REFUSAL = timedelta(minutes=10)  # no request is allowed for this long after a first refusal; later pauses are longer
+# After a refusal, no request is allowed for this long. After several failures in a row, the pause is up to an hour.
+REFUSAL = timedelta(minutes=10)
 
 
 class HealthStore(Protocol):
@@ -71,8 +72,8 @@ class HealthStore(Protocol):
 class HealthSignal(Enum):
     """A conclusion about the whole exchange that follows from an error.
 
-    NONE: nothing, because no request was made, or because this process stood still. The error is not recorded.
-    NOTED: nothing, but the error is recorded as the last error.
+    NONE: no conclusion, because no request was made, or because this process stood still. The error is not recorded.
+    NOTED: no conclusion, but the error is recorded as the last error.
     REJECTED: the exchange works. It rejected only this one request.
     FAILED: the exchange failed.
     THROTTLED: the exchange requested slower requests.
@@ -107,8 +108,8 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 def signal_of(error: FetchError) -> HealthSignal:
     """Return what an error shows about the exchange.
 
-    A refusal or rejection without an HTTP status does not come from the exchange. For example, such an error is raised
-    if this machine's clock is wrong. Such an error shows nothing about the exchange.
+    A refusal or rejection without an HTTP status does not come from the exchange, and shows nothing about it. For
+    example, this machine's clock is wrong, or a proxy requires a login.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
     return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
@@ -170,10 +171,11 @@ class Breaker:
     async def confirm(self) -> Pace | None:
         """Check just before a request whether the request is still allowed, and return the current pace.
 
-        After the state was read, it is used for a quarter of a second, because some exchanges get 50 requests a second.
-        During this time, the state is not read again, and the result is None. The state that `admit` has read is used
-        too, if the breaker was closed and the pace was still the last result of `pace`. If the database does not answer
-        within a second, the previous state is used, and the result is None.
+        After the state was read and allowed requests, it is used for a quarter of a second, because some exchanges get
+        50 requests a second. During this time, the state is not read again, and the result is None. This also applies
+        to the state that `admit` has read, if the breaker was closed and the pace was the last result of `pace`.
+
+        If the database does not return the state within a second, the request is allowed, and the result is None.
 
         Raises:
             BreakerOpen: another process or this process has opened the breaker since the request was admitted.
@@ -214,7 +216,7 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The first pause is ten minutes. Each further pause is twice as long, up to an hour.
+                # The pause is ten minutes. It doubles with each failure in a row before the refusal, up to an hour.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause
@@ -242,7 +244,7 @@ class Breaker:
     async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
         """Record that the exchange throttled the request sent at `requested_at`, and return the new pace.
 
-        If the database does not answer within two seconds, the result is None. In this case, the throttling is recorded
+        If the database does not answer within two seconds, the result is None. The throttling is then recorded later,
         as soon as the database answers.
         """
         rest = error.retry_after or timedelta(0)
@@ -263,7 +265,7 @@ class Breaker:
         await self._in_thread(lambda: self.store.count_requests(self.exchange, hour, requests))
 
     async def _rest(self, error: FetchError) -> NoReturn:
-        """Open the breaker for the pause that the exchange requested, and raise BreakerOpen."""
+        """Open the breaker for the pause that the exchange requested, at least for `pause`. Raise BreakerOpen."""
         demanded = error.retry_after if isinstance(error, Throttled) else None
         until = self.now() + max(demanded or self.pause, self.pause)
         health = await self._apply(lambda health: after_rest(health, self.now(), until, _reason(error)))

@@ -36,7 +36,7 @@ def rate_limit_ms(exchange: str) -> float:
 
 
 def page_limit(exchange: str) -> int | None:
-    """Return the maximum number of spot candles per request; None if ccxt has no such limit."""
+    """Return the maximum number of spot candles per request; None if ccxt does not know this number."""
     features: Mapping[str, Mapping[str, Mapping[str, int]]] = getattr(async_support, exchange)().features or {}
     spot = features.get("spot") or {}
     limit = (spot.get("fetchOHLCV") or {}).get("limit")
@@ -51,8 +51,8 @@ def page_cost(exchange: str, limit: int) -> float:
     """Return the cost of a page of `limit` candles in ccxt's rate limiter.
 
     The cost depends on the endpoint, and only ccxt's method `fetch_ohlcv` selects the endpoint. Therefore this function
-    calls `fetch_ohlcv` and stops it in the rate limiter, before anything is sent. If ccxt cannot build the request
-    without network access, the result is 1.0.
+    calls `fetch_ohlcv` and stops it in the rate limiter, before anything is sent. If ccxt does not reach its rate
+    limiter, because it cannot build the request, the result is 1.0.
     """
 
     class Charging(getattr(ccxt, exchange)):  # type: ignore[misc]

@@ -48,8 +48,8 @@ from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
-# When the client is closed, it waits at most this many seconds for an update of the request count that is in progress,
-# and then again for the last update.
+# When the client is closed, it updates the request count for the last time. It waits at most this many seconds for an
+# earlier update that is still in progress, and then at most this many seconds for the last update.
 _COUNT_WITHIN = 2.0
 _ROUND_TRIP = 0.5  # assumed seconds from a request to its answer; enough for a distant exchange with slow answers
 UNPACED_CONCURRENCY = 32
@@ -69,12 +69,12 @@ def requests_in_flight(spacing: float) -> int:
 class ExchangeClient:
     """A client of an exchange. Use it inside `async with`.
 
-    markets: the markets from which candles are fetched. The client does not request the market list to find these
-        markets.
+    markets: the markets from which candles are fetched. They must be given, because the client does not look for them
+        in the exchange's market list.
     base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
     proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
         proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
-    paced: False removes the limit of the pace, for benchmarks.
+    paced: False means that the client leaves no interval between two requests. This is only for benchmarks.
     pace_share: the share of the allowed request rate to use.
     breaker: keeps the pace and the request count that all clients of the exchange share. Without a breaker, the client
         uses its own pace.
@@ -174,7 +174,7 @@ class ExchangeClient:
         until: the end of the last requested candle. Most exchanges do not need `until`, so it is sent only if given.
 
         Raises:
-            Postponed: no request was made, because the pacer could not release the request before its deadline.
+            Postponed: no request was made, because the pace allows the request only after the pacer's deadline.
             FetchError: the request failed. `failures.classify` determines the class of the error.
         """
         if series.symbol not in self.markets:
@@ -196,7 +196,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            # These releases are still open: the request was not sent, or the end of the request was not reported.
+            # The pacer still counts these requests as in progress, because they were not sent, or because their end
+            # was not reported.
             for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
@@ -228,7 +229,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            # These releases are still open: the request was not sent, or the end of the request was not reported.
+            # The pacer still counts these requests as in progress, because they were not sent, or because their end
+            # was not reported.
             for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
@@ -252,7 +254,7 @@ class ExchangeClient:
     async def _is_admitted(self) -> bool:
         """Check just before a request whether the request is still allowed. Return False if the pace has changed.
 
-        If the exchange has banned this or another process while the request waited, an error is raised here.
+        An error is raised if the exchange banned this client, or if the breaker opened, while the request waited.
         """
         if self._banned is not None:
             raise self._banned
@@ -332,7 +334,7 @@ class _RequestCount:
             self._start(requests)
 
     async def finish(self, requests: int) -> None:
-        """Add the last requests to the count. They are not added if the database does not answer within two seconds."""
+        """Add the last requests to the count. If the database does not answer within two seconds, stop waiting."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
         if self._task is None or self._task.done():
@@ -355,7 +357,7 @@ def _end_request(pacer: Pacer) -> None:
     """Report to the pacer that a request of the current task has ended.
 
     For a list of markets, ccxt sometimes makes several requests at the same time. It is not known which of these
-    requests has ended. Therefore the request that the pacer has released first is reported.
+    requests has ended. Therefore the request that the pacer released first is reported as ended.
     """
     answer = current_answer.get()
     if answer is not None and answer.releases:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEEPEST = 4  # the list of the records is inside at most this many nested objects and lists
-# in each object or list, only this many nested objects and lists are searched, because most of them are single records
+# In each object or list, only the first nested objects and lists are searched, at most this many. Most of them are
+# single records, which contain no list of records.
 _MOST_NESTED = 20
 
 

@@ -1,8 +1,9 @@
 """Decode the text of an answer with candles.
 
-If the exchange's record has a `Wire` (a description of the row format), msgspec reads the needed values directly into
-doubles and skips all other fields. The rounding is the same as that of `float`. This takes half the time of reading all
-fields and converting the needed fields. An answer with another structure (an error, a missing value) is left to ccxt.
+If the exchange's record has a `Wire` (a description of the row format) with an `envelope`, msgspec reads the needed
+values directly into doubles, with the same rounding as `float`, and skips all other fields. Reading all fields and
+converting the needed fields would take twice as long. An answer with another structure (an error, a missing value) is
+left to ccxt.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class Row(msgspec.Struct):
 
 
 def decode(text: str, wire: Wire | None) -> Any:
-    """Return the decoded answer with rows for `parse`; None if the text does not have the format of `wire`."""
+    """Return the decoded answer. Its rows are input for `rows.parse`.
+
+    The result is None if `wire` is None or has no envelope, or if the text does not have the format of `wire`.
+    """
     if wire is None or wire.envelope is None:
         return None
     try:
@@ -38,9 +42,9 @@ def decode(text: str, wire: Wire | None) -> Any:
 
 
 def last_finished(answer: Any, wire: Wire) -> int | None:
-    """Return the start of the last finished candle (ms), as the answer states it.
+    """Return the start of the last finished candle (ms), which some exchanges send in a separate field.
 
-    The result is None if the exchange does not state it, or if the value in the answer is not a number.
+    The result is None if the exchange has no such field, or if the value in the answer is not a number.
     """
     if wire.last_finished is None:
         return None
@@ -52,7 +56,7 @@ def last_finished(answer: Any, wire: Wire) -> int | None:
 
 
 def evidence_keys(wire: Wire) -> tuple[int | str, ...]:
-    """Return the keys of the row's fields about the end of the candle."""
+    """Return the keys of the fields that describe the end of a candle (`close_time` and `confirm`)."""
     return tuple(key for key in (wire.close_time, wire.confirm) if key is not None)
 
 

@@ -7,12 +7,13 @@ to know the page size of the exchange, or whether the exchange counts candles fo
 - If the answer has rows after `until`, there are two possibilities. Either the exchange counted forward from `since`,
   and there are no candles between `since` and the first row. Or the exchange ignored `since`. `since_check` finds out
   which possibility is true.
-- If the answer has only one or two rows, all on the same side of the requested stretch, it proves nothing. A second
-  such answer proves that the stretch is empty. If the stretch is short and the exchange leaves out minutes without
-  trades, the first answer is enough.
-- If the answer is empty, it proves nothing. A second empty answer proves that the stretch is empty.
+- If the answer has only one or two rows, all on the same side of the requested stretch, usually a second such answer is
+  needed. The second answer proves that the stretch is empty. The first answer is enough if the stretch is short and the
+  exchange leaves out minutes without trades.
+- If the answer is empty, usually a second empty answer is needed. The second answer proves that the stretch is empty.
+  After several empty pages in a row, the first answer is enough.
 - If the exchange counts back from `until` and returns as many rows as requested, the rows are the last rows before
-  `until`. Requested candles that are not in the answer do not exist.
+  `until`. Candles between the first row and `until` that are not in the answer do not exist.
 
 Some exchanges include the start and the end of a request, and others do not. Their documentation is often vague.
 Therefore the first and the last candle of a window count as absent only in three cases:
@@ -22,8 +23,8 @@ Therefore the first and the last candle of a window count as absent only in thre
   candle and ended after it.
 - The candle is absent from three answers.
 
-Instants are in milliseconds since 1970 UTC and on the timeframe's grid. A stretch includes its start and excludes its
-end. A stretch is open as long as it is not known which of its candles exist.
+A stretch is a span of time, including its start and excluding its end. A stretch is open as long as it is not known
+which of its candles exist. Instants are in milliseconds since 1970 UTC and on the timeframe's grid.
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ class Evidence:
     """The stretches of one series that are still open, and the evidence so far.
 
     filled: whether the exchange also returns candles for minutes without trades. If so, every absence is unusual.
-    edges: whether the first and the last candle of each window need more than one answer without them before they count
-        as absent (see the docstring of this module).
+    edges: whether one answer is too little evidence that the first or the last candle of a window is absent (see the
+        docstring of this module).
     answered: whether the exchange has returned at least one candle of this symbol.
-    observations: the number of times that an answer added evidence but closed no stretch.
-    sparse: whether no answer had more than two rows. Possibly the exchange never returns more rows per request.
+    observations: a counter of new evidence. An answer can increase this counter without closing a stretch.
+    sparse: whether all answers so far had at most two rows, and at least one of them had one or two rows although more
+        rows were requested. Possibly the exchange never returns more than two rows per request.
     """
 
     def __init__(
@@ -93,7 +95,8 @@ class Evidence:
         # Each of these stretches was requested recently, and the answer had no candle of the stretch.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
-        # Whether answers include the candle at `since`. Without `edges` this is assumed, else a row has to show it.
+        # Whether answers include the candle at `since`. If `edges` is False, this is assumed. Otherwise it is known as
+        # soon as an answer has a row at `since`.
         self._includes_start = not edges
         self.answered = False
         self.sparse = False
@@ -115,7 +118,10 @@ class Evidence:
         return not self._edges or self._edges[-1] < instant
 
     def known_before(self, instant: int) -> int | None:
-        """Return the time of the last known row before `instant`; None if there is no such row."""
+        """Return the time of the last row before `instant`; None if there is no such row.
+
+        Only the first and the last row of each answer are considered.
+        """
         row = bisect_left(self._edges, instant) - 1
         return self._edges[row] if row >= 0 else None
 
@@ -137,7 +143,7 @@ class Evidence:
 
         `proven`: whether the answer proves that this stretch is empty. If so, the stretch is closed, except for
             boundary candles (see `_Boundary`) that need more answers before they count as absent.
-        `uncut`: whether the first and last row of the answer do not depend on the bounds of the request.
+        `uncut`: whether the exchange ignores the bounds of the request and always returns its newest rows.
         """
         for candle, boundary in self._boundaries.items():
             if not start <= candle < end:
@@ -173,13 +179,16 @@ class Evidence:
             self.neighbours(rows)
 
     def edges(self, request: PageRequest, times: Times) -> None:
-        """Process an answer with one or two rows that are all before the target or all after the target."""
+        """Process an answer with only one or two rows.
+
+        It is evidence about the absent candles if all rows are before the target, or if all rows are after the target.
+        """
         start, end = request.target
         if times[0] >= end:
             self.possibly_empty(request, request.since, int(times[0]))
         elif times[-1] < start and self.sparse:
-            # No answer had more than two rows. If the exchange never returns more, this answer does not prove that the
-            # target is empty.
+            # No answer had more than two rows. If the exchange never returns more than two rows, this answer does not
+            # prove that the target is empty.
             self.silence(int(times[-1]) + self._step, end, request, proven=False)
         elif times[-1] < start:
             self.possibly_empty(request, int(times[-1]) + self._step, end)
@@ -204,8 +213,9 @@ class Evidence:
             self._empty_pages += 1
         start, end = request.target
         if start == request.since and not self._includes_start:
-            # The request begins with this candle, for example because the candle is at the retention horizon. The
-            # exchange possibly leaves out the candle at `since`, so only repeated answers prove that it is absent.
+            # The request does not begin before its target, for example because the target begins at the retention
+            # horizon. The exchange possibly leaves out the candle at `since`, which is the target's first candle. So
+            # only repeated answers prove that this candle is absent.
             self._boundaries.setdefault(start, _Boundary())
         self.silence(self._included(start, request), end, request, proven=is_enough)
 
@@ -217,7 +227,7 @@ class Evidence:
     def _is_second(self, request: PageRequest) -> bool:
         """Record that the answer had no candle of the request's target.
 
-        Return whether an earlier answer had no candle of this target either.
+        Return whether the same is true for an earlier answer.
         """
         start, end = request.target
         is_second = any(first <= start and end <= last for first, last in self._empty)
@@ -228,12 +238,13 @@ class Evidence:
 
 
 def without_strays(times: Times, until: int, jump: int) -> Times:
-    """Remove isolated rows that are far after all other rows, and return the rest.
+    """Remove isolated rows after the end of the request, and return the rest.
 
-    Such a row probably has a wrong time. It must not prove that years of candles do not exist.
+    One or two neighbouring rows are isolated if they are far from all other rows. They probably have wrong times. They
+    must not prove that years of candles do not exist.
 
-    `until`: the end of the request. Rows before `until` are kept.
-    `jump`: a row is far from the previous row if the distance between the two rows is larger than `jump`.
+    `until`: the end of the request. Isolated rows that begin at `until` or earlier are kept.
+    `jump`: two neighbouring rows are far from each other if their distance is larger than `jump`.
     """
     cuts = np.flatnonzero(np.diff(times) > jump) + 1
     if not len(cuts):
@@ -246,7 +257,7 @@ def without_strays(times: Times, until: int, jump: int) -> Times:
 def without_first_strays(rows: Times, jump: int) -> Times:
     """Remove one or two isolated first rows, and return the rest.
 
-    The first rows are isolated if they are further than `jump` before the next row.
+    The first rows are isolated if the distance to the next row is larger than `jump`.
     """
     cuts = np.flatnonzero(np.diff(rows) > jump)
     return rows[cuts[0] + 1 :] if len(cuts) and cuts[0] < SPARSE else rows

@@ -8,7 +8,7 @@ help. The first rule that applies determines the kind of the failure:
 2. There is no answer, because the network failed. This is transient.
 3. The message has a known code or sentence of the exchange (`Venue.phrases`) or of a service such as Cloudflare
    (`COMMON_PHRASES`).
-4. ccxt's exception has a class that ccxt derives only from the exchange's message (`EXPLICIT_CLASSES`).
+4. ccxt's exception has a class with a precise meaning (`EXPLICIT_CLASSES`).
 5. The status is 200, but the body does not have the exchange's error format: the answer is malformed.
 6. The status has a known meaning (`STATUSES`, or 5xx).
 7. ccxt's exception has a known class (`CLASSES`).
@@ -40,13 +40,14 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# If an exchange requests a pause of at most this length, the run waits. A longer pause counts as a ban: the run ends,
-# and the breaker stores the end of the pause.
+# If an exchange throttles a request and asks for a pause of at most this length, the run waits. A longer pause counts
+# as a ban: the run ends, and the breaker stores the end of the pause.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
 
-# The words of these patterns must be in the same JSON string. Words in a URL of the message are not enough.
+# The words of these patterns must be in the same JSON string of the answer. If the words are only in the URL, which
+# ccxt's message also contains, the patterns do not match.
 _MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
 _GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
 
@@ -66,8 +67,9 @@ COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     ),
 )
 
-# ccxt raises these classes only if it knows the exchange's code or sentence. Therefore the HTTP status gives no more
-# information. Special classes come before general classes, because the first class that matches determines the kind.
+# ccxt raises these classes if it knows the exchange's code or sentence, or if the HTTP status has the same meaning (for
+# example 429). Therefore the HTTP status gives no more information. Special classes come before general classes,
+# because the first class that matches determines the kind.
 EXPLICIT_CLASSES: tuple[tuple[type[Exception], FailureKind], ...] = (
     (ccxt.BadSymbol, FailureKind.UNKNOWN_SYMBOL),
     (ccxt.OnMaintenance, FailureKind.MAINTENANCE),
@@ -282,9 +284,9 @@ def without_logins(text: str) -> str:
 
 
 def safe_cause(error: BaseException) -> BaseException | None:
-    """Return the error, so that it can be the cause of another exception.
+    """Return the error if it can be shown as the cause of another exception.
 
-    If the error or any of its causes contains a user name and password, the result is None.
+    If the text of the error or of one of its causes contains a user name and password, the result is None.
     """
     link: BaseException | None = error
     while link is not None:

@@ -4,29 +4,30 @@ A loop keeps as many requests in progress as the pace needs. Each request is for
 A candle is open as long as it is not known whether the candle exists. The `SeriesState` of the series processes each
 answer.
 
-When all candles of a slice are known, the slice is settled and is written to the landing zone. A few threads write the
-files, so that the disk does not delay requests. Therefore the use of memory does not depend on the number of requested
-days: only the pages in progress, their days, and the few slices that wait for the disk are in memory.
+When a slice has no open candles any more, the slice is settled and is written to the landing zone. A few threads write
+the files, so that the disk does not delay requests. The use of memory does not depend on the number of requested days:
+only the pages in progress, their days, and the few slices that wait for the disk are in memory.
 
-Searches for the bounds of a series:
+In three cases, the fetch searches for a bound of a series (its first or last candle), at most once in each case:
 
-- If the first hour of the request (or a longer time) has no candle, the first candle of the series is searched for.
-  This happens at most once.
-- If the end of a day has no candle and the exchange lists the market as closed, the last candle is searched for.
-- If the first candle is known and a whole day after the first candle is empty, possibly the exchange no longer serves
-this day. `listing` finds out whether this is the case.
+- If the first hour of the requested days (or a longer time) has no candle, it searches for the first candle.
+- If the last hour of a day (or a longer time) has no candle and the exchange lists the market as closed, it searches
+  for the last candle. It also does this if the series has no candle at all, not even a recent candle.
+- If the first candle of the series was known before the fetch, and a whole day between this candle and the first
+  received candle is empty, possibly the exchange no longer serves this day. `listing` finds out whether this is true.
 
 The fetch records contain the bounds that were found. No candles outside of the bounds are requested.
 
 | failure | what happens |
 |-|-|
-| TransientError | the page is requested again with exponential backoff and jitter; at the limit, the symbol fails |
-| Throttled | all requests of the exchange pause (in the client's pacer), then the page is requested again |
-| Throttled, at the retry limit | the breaker opens for the time that the exchange requested; all requests stop |
+| TransientError | the page is requested again with exponential backoff and jitter |
+| TransientError, at the retry limit | the symbol fails; its settled slices still land, and other symbols continue |
+| Throttled | all requests to the exchange pause (in the client's pacer), then the page is requested again |
+| Throttled, at the retry limit | the breaker opens for at least the time that the exchange asked for; requests stop |
 | Banned, Refused, BreakerOpen | all requests stop, and the error is raised |
-| FetchError, if the exchange sends errors for times before the listing | the first candle is searched for |
-| UnknownSymbol, other FetchError | its symbol fails; its settled slices still land, and other symbols continue |
-| all symbols failed, and the exchange caused it | one error is raised after the settled slices landed |
+| FetchError, if the exchange sends errors for times before the listing | the fetch searches for the first candle |
+| UnknownSymbol, other FetchError | the symbol fails; its settled slices still land, and other symbols continue |
+| all symbols failed because of the exchange or the network | one error is raised after the settled slices landed |
 """
 
 from __future__ import annotations
@@ -64,12 +65,12 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 
 LAUNCH_AGAIN = "Launch the same partitions again when the exchange answers."
 
-# Pages are requested beyond the first open candle of each series. A candle is open as long as it is not known whether
-# it exists. This number of pages is divided among the series, and each series gets at least two. A page that arrives
-# before an older page is kept in memory.
+# The number of pages that are requested ahead for all series together. It is divided among the series, but each series
+# gets at least two pages. More pages would need more memory, because a page that arrives before an older page is kept
+# in memory.
 _PAGES_AHEAD = 64
-# The maximum number of pages that are requested beyond the first open candle of one series. With a higher number, many
-# requests would be made for times before the listing.
+# The maximum number of pages that are requested ahead for one series. With a higher number, many requests would be made
+# for times before the listing.
 _MOST_PAGES_AHEAD = 16
 # during a fetch, Python's cycle collector runs only after this many more objects were allocated than freed
 _COLLECT_AFTER = 50_000
@@ -91,8 +92,7 @@ class FetchReport:
     seconds: the elapsed time.
     parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
     answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
-    listed: the symbols for which this fetch has found the first candle, each with the start of this candle (aware,
-        UTC).
+    listed: the symbols of which this fetch has found the first candle, each with the start of this candle (aware, UTC).
     empty: the symbols for which the exchange serves no candles at all.
     """
 
@@ -126,7 +126,8 @@ async def fetch_slices(
     """Fetch slices of the client's exchange, and pass each slice to `land` as soon as the slice is settled.
 
     Several threads call `land` at the same time. If `land` raises an error, the error is raised here, and no more
-    slices are passed on. Candles that have not ended at `now` are left out. Open slices of a failed symbol do not land.
+    slices are passed on. Candles that had not ended at the start of the fetch are left out. If a symbol fails, only its
+    settled slices land.
 
     Raises:
         Banned, Refused, BreakerOpen: requests are not allowed.
@@ -148,7 +149,7 @@ async def fetch_slices(
 def _rare_collections() -> Iterator[None]:
     """Run Python's cycle collector less often inside `with`.
 
-    The collector took 1.4 of the 3.8 ms of CPU time for a page. This was useless: a page has a thousand lists, but no
+    The collector took 1.4 of the 3.8 ms of CPU time for a page, without any use: a page has a thousand lists, but no
     reference cycle.
     """
     before = gc.get_threshold()
@@ -216,7 +217,7 @@ class _Fetch:
             await self._landing.wait()
 
     def _fill(self) -> None:
-        """Start requests for the series in turn. Each request is for the oldest open candles of its series."""
+        """Start requests for the series in turn, each for the oldest open candles that are not being requested yet."""
         most = 1 if self._probing else self._client.concurrency
         while self._ready and len(self._pending) < most:
             state = self._ready.popleft()
@@ -260,10 +261,10 @@ class _Fetch:
             self._make_ready(state)
 
     async def _learn_bound(self, state: SeriesState, finding: Finding) -> None:
-        """Record the result of a search for a bound (see `Bound`), and land the slices that waited for it.
+        """Record the result of a search for a bound (see `Bound`), and land the slices that waited for this result.
 
-        They land too if the bound was not found. Exception: if an error of the exchange stays unexplained without the
-        bound, the symbol fails with this error.
+        The slices usually also land if no bound was found. Exception: the exchange sent an error for a page, and no
+        bound that was found explains this error (`bounds.refusal`). Then the symbol fails with this error.
         """
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
@@ -352,9 +353,10 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
 
 
 def pages_ahead(series: int) -> int:
-    """Return the maximum number of pages that are requested for each series beyond its first open candle.
+    """Return how many pages can be requested ahead for each series.
 
-    A candle is open as long as it is not known whether it exists.
+    They are counted from the first candle of which it is not yet known whether it exists (the first open candle).
+
     `series`: the number of series of the fetch.
     """
     return min(max(2, _PAGES_AHEAD // max(1, series)), _MOST_PAGES_AHEAD)
@@ -368,8 +370,8 @@ async def _cancel(tasks: Iterable[asyncio.Task[Reply] | asyncio.Task[Finding]]) 
 
 def _not_requested(series: Series) -> FetchError:
     return FetchError(
-        f"{series}: the fetch ended although candles were still open. This is a fault of Titan-10: please report it"
-        " with the requested partitions. The slices that landed are kept.",
+        f"{series}: the fetch ended, but for some candles it is not known whether they exist. This is a fault of"
+        " Titan-10: please report it with the requested partitions. The slices that landed are kept.",
         exchange=series.exchange,
         symbol=series.symbol,
     )
@@ -378,7 +380,7 @@ def _not_requested(series: Series) -> FetchError:
 def _without_advice(error: FetchError) -> str:
     """Return the text of a symbol's error without its advice.
 
-    The text becomes part of the error of the whole exchange, which gives the advice itself.
+    The text becomes part of the error of the whole exchange. That error ends with its own advice.
     """
     return without_promises(f"{error}").replace(f" {REJECTED}", "")
 

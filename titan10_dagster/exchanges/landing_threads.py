@@ -1,9 +1,9 @@
 """Threads that write fetched slices to the landing zone.
 
-A slice of 1m candles lands in about two milliseconds, and the event loop waits for this. If the event loop worked at
-the same time, landing would take more than twice as much CPU time, because the event loop and the thread would exchange
-Python's global lock in each of many short numpy calls. The event loop waits for at most 20 ms. If the disk is slower,
-the event loop continues to request pages.
+A slice of 1m candles lands in about two milliseconds, and the event loop usually waits for this. If the event loop
+worked at the same time, landing would take more than twice as much CPU time, because the event loop and the thread
+would exchange Python's global lock in each of many short numpy calls. The event loop waits for at most 20 ms. If the
+disk is slower, the event loop continues to request pages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LandingThreads:
     def hand_in(self, fetched: FetchedSlice) -> None:
         """Pass a slice to a thread, which lands the slice.
 
-        If no other slice waits for the disk, wait until the slice has landed, but for at most 20 ms.
+        If no earlier slice still has to land, wait until the slice has landed, but for at most 20 ms.
         """
         is_busy = any(not earlier.done() for earlier in self._waiting)
         landing = self._threads.submit(copy_context().run, self._write, fetched)

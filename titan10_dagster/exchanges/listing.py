@@ -1,23 +1,23 @@
 """Find the first and the last candle of a series at an exchange.
 
-ccxt's `market['created']` is not the listing date (ccxt PR 26551). Therefore the first candle is searched for with
-requests, in two steps:
+ccxt's `market['created']` is not the listing date (ccxt PR 26551). Therefore Titan-10 searches for the first candle
+with requests, in two steps:
 
 1. Request 1d candles. This takes at most a few dozen requests. If the exchange counts forward from `since`, one request
    is enough.
 2. Request candles of the series' own timeframe around the day that was found.
 
-Both steps accept only results that the survey proves. A first candle is accepted if all earlier candles are proven to
-be absent. A last candle is accepted if all later candles are proven to be absent. The results of both steps must agree,
-because a single answer can have lost its first rows. The time of these rows would then look like time before the
-listing.
+Both steps accept only results that the survey (`survey.Survey`) proves. A first candle is accepted if all earlier
+candles are proven to be absent. A last candle is accepted if all later candles are proven to be absent. The results of
+both steps must agree, because a single answer can have lost its first rows. The time of the lost rows would then look
+like time before the listing.
 
 The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
 such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
-are checked for candles of the series' own timeframe. If a day with trades has no candle of this timeframe, the exchange
-no longer serves this day and all earlier days. If the day has a candle of this timeframe, the exchange serves this day
-and all later days. A bisection finds the border. A 1d candle does not show the minute in which trading began.
-Therefore, if the border is within the day of the listing, the border counts as the listing.
+are checked for candles of the series' own timeframe. If a day with trades has no such candle, the exchange no longer
+serves this day and all earlier days. If the day has such a candle, the exchange serves this day and all later days. A
+bisection finds the border between the two. A 1d candle does not show the minute in which trading began. Therefore, if
+the border is within the day of the listing, the border counts as the listing.
 
 Some exchanges answer with an error if a page begins before the first candle. For these exchanges, a bisection finds the
 earliest start without an error, for 1d candles and for the series' own timeframe. The error alone proves nothing,
@@ -49,7 +49,8 @@ class RequestPage(Protocol):
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# If the last candle of a market ended less than this long ago, the market is possibly only halted, and not delisted.
+# If the last candle of a market ended less than this time before now, the market is possibly only halted, and not
+# delisted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -59,7 +60,7 @@ _DAILY = Timeframe.parse("1d")
 
 
 def serves_oldest_candles(venue: Venue) -> bool:
-    """Return whether the exchange serves candles of any age, so that the oldest candles can be requested."""
+    """Return whether candles of any age can be requested: the exchange serves more than its newest candles."""
     return venue.depth is None and not venue.no_since
 
 
@@ -86,7 +87,7 @@ class Beginning:
     """The time at which the served candles of a series begin, and the reason.
 
     how: the reason why there are no earlier candles.
-    instant: the start of the first candle (aware, UTC); None if it is not known.
+    instant: the start of the first served candle (aware, UTC); None if it is not known.
     """
 
     how: BeginningKind
@@ -115,14 +116,16 @@ async def first_candle(
 ) -> Beginning | None:
     """Return the beginning of the series.
 
-    The result is None if the series has no candle, or if the answers of the exchange do not prove the beginning.
+    The result is None if the series has no candle, if the answers of the exchange do not prove the beginning, or if the
+    exchange serves only its newest candles.
 
     Args:
-        request: a function that requests one page. Its errors are passed on.
-        silent_until: the requested candles before this time have not been found, and the beginning should explain why.
-            If the exchange still serves candles shortly before this time, the result is None.
-        listed: the first candle, if it is known. In this case, only the retention horizon is searched for.
-        honours_since: whether the exchange returns candles from `since` on, if this is known (see `Survey`).
+        request: a function that requests one page. Its errors are raised here.
+        silent_until: the end of a silence: the fetch requested candles from before this time and received none. The
+            beginning should explain the silence. Deleted candles do not explain the silence if the exchange still
+            serves the last day with trades before this time. If there is no other explanation, the result is None.
+        listed: the start of the first candle, if it is known. In this case, only the retention horizon is searched for.
+        honours_since: whether the exchange returns candles from `since` on; None if this is not known (see `Survey`).
     """
     if not serves_oldest_candles(venue):
         return None
@@ -135,8 +138,9 @@ async def last_candle(
 ) -> End | None:
     """Return the end of a series that is no longer traded.
 
-    The result is an End if the last candle ended at least HALT ago, or if the series has no candle at all. It is None
-    if the series is still traded, or if the answers do not prove the end. For the arguments, see `first_candle`.
+    The result is an End if the last candle ended a day (HALT) or more before `now`, or if the series has no candle at
+    all. The result is None if the series is still traded, if the answers do not prove the end, or if the exchange
+    serves only its newest candles. For the arguments, see `first_candle`.
     """
     if not serves_oldest_candles(venue):
         return None
@@ -148,7 +152,7 @@ class _Search:
     """A search for the first or the last candle of a series.
 
     `honours_since`: whether the exchange returns candles from `since` on; None if this is not known yet. A search can
-        use several surveys (`survey.Survey`). What a survey finds out about `since` is stored here for the next survey.
+        use several surveys (`survey.Survey`). Each survey stores its result about `since` here for the next survey.
     """
 
     request: RequestPage
@@ -181,10 +185,10 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until)
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """Return the earliest start, not before `since`, for which the exchange answers without an error.
+        """Return the earliest start of a page that the exchange does not reject, but at least `since`.
 
         Raises:
-            FetchError: the exchange rejects the newest possible start too.
+            FetchError: the exchange rejects every start, also the newest possible start.
         """
         if not self.venue.refuses_before_listing or await self._refusal(series, since) is None:
             return since
@@ -210,8 +214,8 @@ class _Search:
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
         """Return the first candle that the exchange still serves.
 
-        The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day,
-        deleted candles do not explain the silence after this day, and the result is None.
+        The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day, the
+        silence after this day does not come from deleted candles, and the result is None.
         """
         if self.series == self._daily:
             return None
@@ -223,7 +227,7 @@ class _Search:
         older = await self._first_of(days[-2]) if len(days) > 1 else []
         today = to_ms(self.now) // _DAY_MS * _DAY_MS
         later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
-        # A single day without candles does not prove a retention horizon: the traded day before it must be empty too.
+        # A single empty day does not prove a retention horizon. The previous day with trades must be empty too.
         if newest is None or older != [] or later is None:
             return Beginning(BeginningKind.UNEXPLAINED, None)
         return await self._edge([*later, today])

@@ -1,8 +1,11 @@
 """Poll the newest candles of many series of one exchange, with one request for each series.
 
 The next poll follows in a minute. Therefore a poll repeats no request. Requests that are still waiting when the time of
-the poll ends are not made. The next poll begins with their series. One result is reported to the circuit breaker for
-the whole poll. If no request was answered, the poll counts as one failure.
+the poll ends are not made. The next poll begins with the series of these requests.
+
+One result is reported to the circuit breaker for the whole poll. The poll is a success if at least one request returned
+a page. Otherwise it is one failure if the exchange failed or throttled a request, and a success if the exchange only
+rejected requests. A ban or a refusal is reported at once.
 """
 
 from __future__ import annotations
@@ -42,8 +45,8 @@ _RECORD_WITHIN = 5.0  # a poll waits at most this many seconds until the databas
 class LiveAnswer:
     """The exchange's answer to the request of one plan.
 
-    candles: the candles in the plan's window that have ended, sorted by time. They were not checked against the candle
-        rules yet.
+    candles: the candles in the plan's window that had ended at the time of the request, sorted by time. They were not
+        checked against the candle rules yet.
     requested_at: the time just before the request was sent (aware, UTC).
     seconds: how long the exchange took to answer.
     """
@@ -68,8 +71,8 @@ class LivePoll:
 
     failed: the error of each symbol that failed.
     blocked: the error that forbids more requests; None if requests are allowed.
-    postponed: the plans that have no answer because the time of the poll had ended, or because this process stood
-        still. These plans do not count as failures.
+    postponed: the plans whose requests were not made because the poll ended or no more requests were allowed, and the
+        plans whose requests timed out because this process stood still. These plans do not count as failures.
     """
 
     answers: list[LiveAnswer] = field(default_factory=list)
@@ -116,7 +119,8 @@ class _Poll:
             return
         probing = await self._is_probe(end)
         if probing:
-            # The test request is chosen at random, because the request of the first plan possibly fails every time.
+            # The breaker allows only one test request now. Its plan is chosen at random, because the request of the
+            # first plan possibly fails every time.
             self.waiting.rotate(random.randrange(len(self.waiting)))
         self.client.confirm, self.client.pacer.deadline = self.breaker.confirm, end
         workers = 1 if probing else self.client.concurrency
@@ -145,7 +149,7 @@ class _Poll:
                 return
 
     def _has_failed(self) -> bool:
-        """Return whether a request failed. A rejected symbol does not count, because the exchange answered."""
+        """Return whether a request failed. A rejected request does not count, because the exchange works."""
         return any(signal_of(error) is not HealthSignal.REJECTED for error in self.result.failed.values())
 
     async def _request(self, plan: LivePlan) -> None:
@@ -166,7 +170,7 @@ class _Poll:
             result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
 
     async def report(self) -> None:
-        """Report the result of the whole poll to the breaker. Raise BreakerOpen if this opens the breaker."""
+        """Report the result of the whole poll to the breaker. Raise BreakerOpen if the result opens the breaker."""
         if self.result.blocked is None:
             await self._record(self._learn())
 

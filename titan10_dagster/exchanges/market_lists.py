@@ -1,9 +1,10 @@
 """Read the market list of an exchange. Records that cannot be read are skipped.
 
 ccxt parses a market list as a whole. If a single record has another structure, ccxt raises an error and returns no
-market. In this case ccxt parses parts of the same answers again, without a new request. The first parts have a hundred
-records each. If a part fails, its records are parsed one by one. A record that fails is skipped and reported. If ccxt
-can parse a record but the record cannot be a market, it is skipped and reported too.
+market. In this case, this module passes the same answers to ccxt again in parts, without a new request. Each part has a
+hundred records. If ccxt cannot parse a part, the records of this part are passed to ccxt one by one. Records that ccxt
+cannot parse are skipped and reported. Records that ccxt can parse but that cannot be markets are skipped and reported
+too.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _PART = 100  # if a market list cannot be parsed as a whole, this many of its re
 _LONGEST_NAME = 64  # in characters; the longest known names (of options) have about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # a message describes at most this many skipped records, and only counts the others
-# A field counts as present in nearly all records if it is absent from at most this many records. In a long list, it can
-# be absent from one record in a hundred.
+# A field counts as present in nearly all records if it is absent from at most this many records. In a list of 200
+# records or more, it can be absent from one record in a hundred.
 _FEWEST_EXCEPTIONS = 1
 # Control characters, format characters, line separators, and halves of surrogate pairs. They are invisible, so two
 # names that differ only in these characters would look the same.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Exchanges use these field names for the name of an asset in their own records. If such a field is null, ccxt derives
-# an asset from the market's id, and the result is a market that does not exist.
+# Exchanges use these names for the fields that contain an asset's name in their own records. If such a field is null,
+# ccxt derives an asset from the market's id, and the result is a market that does not exist.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
 
 ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
@@ -68,7 +69,8 @@ async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answ
 
     Raises:
         BadResponse: no record of the list can be parsed.
-        Exception: any error of `list_markets` if not all answers were received.
+        Exception: an error of `list_markets`, if the list cannot be read in parts: not all answers were received, or
+            the records of this exchange refer to each other by their positions.
     """
     skipped: list[str] = []
     try:
@@ -98,7 +100,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
         if container is None:
             continue
         records, unreadable = await _parse_container(list_markets, answer, key, container)
-        if records:  # if no record of this list can be read, this is probably not the list of markets
+        if records:  # an answer without a readable record is probably not the list of markets
             skipped += unreadable
             return records
     raise BadResponse(f"no record of the market list can be read ({error})") from error
@@ -127,7 +129,7 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Return the market records that ccxt finds in the recorded answers, with one list reduced to the given items.
+    """Let ccxt parse the recorded answers, with one of the lists reduced to the given items. Return the market records.
 
     If ccxt raises an error, the result is None.
     """
@@ -146,9 +148,9 @@ def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tup
 
 
 def _asset_fields(records: Iterable[Any]) -> frozenset[str]:
-    """Return the fields that contain an asset's name in nearly all records of spot markets.
+    """Return the names of the fields that contain an asset's name in nearly all records of spot markets.
 
-    These are fields of the exchange's own records, which ccxt keeps under `info`.
+    The fields belong to the exchange's own records, which ccxt keeps under `info`.
     """
     counts: Counter[str] = Counter()
     total = 0

@@ -68,7 +68,7 @@ def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) ->
 
 def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSymbol:
     close = _close_matches(symbol, markets)
-    advice = "none of its symbols looks like it"
+    advice = "none of its symbols is similar"
     if close:
         advice = f"did you mean {' or '.join(close)}?"
     return UnknownSymbol(
@@ -77,7 +77,10 @@ def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSy
 
 
 def _close_matches(symbol: str, markets: Iterable[Market]) -> list[str]:
-    """Return at most three similar symbols. The exchange's own name of a market (BTCUSDT, XXBTZUSD) is found too."""
+    """Return at most three similar symbols.
+
+    The symbol is also compared with the exchange's own names of its markets (BTCUSDT, XXBTZUSD).
+    """
     names = {market.market_id.upper(): market.symbol for market in markets}
     names |= {name.upper(): name for name in names.values()}
     near = get_close_matches(symbol.upper(), names, n=6, cutoff=0.6)

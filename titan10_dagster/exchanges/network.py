@@ -1,7 +1,7 @@
 """Recognize network failures between this machine and an exchange, and return an error with a message for each cause.
 
-If a certificate is not trusted, or if a proxy requires a login, a setting has to be changed. Therefore the request is
-not repeated. A failure of a proxy shows nothing about the exchange.
+If a certificate is not trusted, or if a proxy requires a login, the user has to change a setting. Therefore the request
+is not repeated. A failure of a proxy shows nothing about the exchange.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def network_failure(
 
 
 def wants_login(error: Exception, status: int | None) -> bool:
-    """Return whether a proxy required a login (HTTP 407), for the request itself or for the tunnel before it."""
+    """Return whether a proxy required a login (HTTP 407), either for the request itself or to open a tunnel for it."""
     of_tunnel = [link.status for link in chain(error) if isinstance(link, aiohttp.ClientHttpProxyError)]
     return _LOGIN_NEEDED in (status, *of_tunnel)
 

@@ -1,8 +1,9 @@
 """Release requests to one exchange at the exchange's pace.
 
 ccxt's own rate limiter is not used. It polls every millisecond while a request waits. It can neither pause when the
-exchange requests a pause, nor slow down. The pacer in this module releases requests in the order of the calls, with an
-interval between two requests. It also counts the requests towards the exchange's quota (see `planning.quota`).
+exchange requests a pause, nor slow down. The pacer in this module releases requests (allows them to be sent) in the
+order of the calls, with an interval between two requests. It also counts the requests towards the exchange's quota (see
+`planning.quota`).
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class TooLate(Exception):
 def live_share(facts: Venue, symbols: int) -> float:
     """Return the share of the request rate that live polling uses for this number of symbols.
 
-    The share is as large as the symbols need. Usually it is at most half of the safe share. If the exchange serves only
-    recent candles, few days can be fetched, so live polling can use nearly the whole safe share.
+    The share is as large as the symbols need, but at least LEAST_SHARE. Usually it is at most half of SAFE_SHARE. If
+    the exchange serves only recent candles, only a few days can be fetched, so live polling can use nearly the whole
+    SAFE_SHARE.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -47,9 +49,9 @@ def live_share(facts: Venue, symbols: int) -> float:
 def pacer_of(facts: Venue, share: float) -> Pacer:
     """Return a pacer for this share of the exchange's request rate and quota.
 
-    A pacer with SAFE_SHARE of the request rate gets the whole quota. The rest of the request rate is a margin for
-    differences between clocks. The quota needs no such margin, because a request counts from its release until a full
-    span after its answer (see `planning.quota`).
+    A pacer with SAFE_SHARE of the request rate gets the whole quota. The unused rest of the request rate is a margin
+    for differences between clocks. The quota needs no such margin, because a request counts from its release until a
+    full span of the quota after its answer (see `planning.quota`).
     """
     quota = facts.quota
     if quota is not None:
@@ -60,12 +62,12 @@ def pacer_of(facts: Venue, share: float) -> Pacer:
 class Pacer:
     """A pacer that releases requests with an interval between two requests.
 
-    After an exchange has slowed down the pacer, the pace slowly increases to the full pace (see `planning.pace`).
+    After the exchange asked for slower requests, the pace slowly returns to the full pace (see `planning.pace`).
 
     interval: the seconds between two requests of cost 1. With 0 there is no interval, but pauses that the exchange
         requests are still kept.
     quota: the part of the exchange's quota that this pacer can use; None if the exchange has no documented quota.
-    page_cost: the cost of a request that counts once in the quota. A request of twice this cost counts twice.
+    page_cost: a request with this cost counts as one request of the quota. A request of twice this cost counts as two.
     deadline: no request is released after this time (time.monotonic).
     """
 
@@ -95,18 +97,20 @@ class Pacer:
         return self._interval * self._cost
 
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> Release:
-        """Wait until a request of this cost is allowed, and return its release.
+        """Wait until a request of this cost is allowed. Return the pacer's record of the request (its `Release`).
 
-        Pass the release to `end` when the request has been answered or has failed, and also if the request is not made.
+        Pass the `Release` to `end` when the request has been answered or has failed, and also if the request is not
+        made.
 
         `may_go` is awaited after the wait. If it returns False, the pace has changed and the wait starts again.
 
         Requests wait one after the other, in the order of the calls. The time of a request is set only when the
-        previous request is released. If all times were set in advance, a process that stood still for a while would
-        then send many requests at once.
+        previous request is released. If all times were set in advance, many requests would be sent at once after this
+        process stood still for a while.
 
         Raises:
-            TooLate: the request would be released after the deadline. This is raised as soon as it is known.
+            TooLate: the request would be released after the deadline. The pacer does not wait for the deadline if it
+                already knows this.
         """
         self._cost = cost
         async with self._turn:
@@ -115,8 +119,8 @@ class Pacer:
                 if await may_go():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # Each sleep ends about a millisecond late. These delays must not add up. Therefore, if a request is late by
-            # less than the interval, the time of the next request counts from the planned time of this request.
+            # Each sleep ends about a millisecond late. These delays must not add up. Therefore, if this request is late
+            # by less than the interval, the interval to the next request begins at the planned time of this request.
             self._free = (self._free if now - self._free < space else now) + space
             return self._usage.release(cost / self._page_cost, now)
 
@@ -156,7 +160,7 @@ class Pacer:
     def rest(self, seconds: float, requested_at: float) -> None:
         """Release no request for this many seconds, and then continue at half the pace.
 
-        If several requests in progress are throttled together, the pace is halved only once.
+        If the exchange throttles several requests that are in progress together, the pace is halved only once.
 
         requested_at: the time at which the throttled request was sent (time.monotonic).
         """

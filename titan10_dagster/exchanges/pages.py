@@ -1,11 +1,12 @@
 """Page requests: divide the open stretches of a series into requests. This module makes no requests.
 
-A stretch is open if it is not known which of its candles exist. A page request for an open stretch begins at a known
-row shortly before the stretch, if there is such a row. It ends a little after the stretch. If the answer has rows on
-both sides of the stretch, it proves which candles of the stretch are absent.
+A stretch is open as long as it is not known which of its candles exist. A page request for an open stretch begins at a
+known row shortly before the stretch, if there is such a row. The request ends a little after the stretch. If the answer
+has rows on both sides of the stretch, it proves which candles of the stretch are absent.
 
-If the stretch is still open after the answer, the next request begins earlier and ends later. The reason is that some
-exchanges leave out the first or the last candle of a request.
+If a stretch at the start of a window is still open after the answer, the next request begins earlier. If a stretch at
+the end of a window is still open, the next request ends later. The reason is that some exchanges leave out the first or
+the last candle of a request.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Page:
 
     rows: an array of shape (n, 6) and type float64, sorted by time: time in ms, open, high, low, close, volume. Some of
         the rows can be before `since` or after `until`. The last row can be a candle that has not ended.
-    requested_at: the time (aware, UTC) just before the request was sent. If the answer has an earlier date, because
-        this machine's clock is ahead or the answer comes from a cache, the date of the answer.
+    requested_at: the time (aware, UTC) just before the request was sent. If the date of the answer is more than two
+        seconds earlier, the date is used instead: this machine's clock is ahead, or the answer comes from a cache.
     seconds: how long the exchange took to answer.
     empty, cut_short, dropped, untimed: see `rows.ParsedRows`.
     """
@@ -88,8 +89,8 @@ class PagePlanner:
     page_size: the maximum number of candles of a page.
     overlap: the number of candles by which consecutive pages overlap.
     windows: the wanted windows in ascending order.
-    begins: no request asks for candles before this time.
-    names_end: whether requests contain their end, because the exchange ignores a start without an end.
+    begins: requests never begin before this time.
+    names_end: whether `until` is sent to the exchange, because the exchange ignores a start without an end.
     """
 
     step: int
@@ -105,25 +106,27 @@ class PagePlanner:
     def recent(self, now: int, trigger: int) -> PageRequest:
         """Return a request for the newest candles.
 
-        They show whether the symbol is still traded. This helps to prove that the candle `trigger` is absent.
+        The answer shows whether the exchange has candles of the symbol at all.
+
+        `trigger`: the start (ms) of the slice that waits for this answer.
         """
         since = (now // self.step - self.page_size + 1) * self.step
         return self.request(since, self.page_size, (trigger, trigger + self.step), Purpose.RECENT)
 
     def last_rows(self, start: int, end: int) -> PageRequest:
-        """Return a request for a full page of an exchange that always returns its newest rows."""
+        """Return a request for a full page, for an exchange that always returns its newest rows."""
         since = max(self._window_start(start), self.begins, start - self.overlap * self.step)
         stop = min(end, since + self.page_size * self.step)
         return self.request(since, self.page_size, (start, stop))
 
     def page(self, start: int, end: int, known: int | None, *, attempt: int, narrow: bool) -> PageRequest:
-        """Return the request for an open stretch. If the stretch does not fit into a page, request its first part.
+        """Return the request for an open stretch. If the stretch is too long for a page, request its first part.
 
         start, end: the open stretch; the end is exclusive.
         known: the time of the last known row before the stretch; None if there is no such row.
-        attempt: the number of answers after which the stretch was still open.
-        narrow: whether to request only the stretch itself, because possibly the exchange returns only one or two rows
-            per request.
+        attempt: the number of earlier requests for this stretch that did not close it.
+        narrow: whether the exchange possibly returns only one or two rows per request. If so, every second request for
+            the stretch (beginning with the first) asks only for the stretch itself.
         """
         narrow = narrow and attempt % 2 == 0
         since = self._since(start, known, attempt=attempt, narrow=narrow)

@@ -40,13 +40,15 @@ MOST_REQUESTS = 10
 
 _SMALL = 10  # the number of candles in a small request
 _YEAR = timedelta(days=365)
-_TOLERATED = 60  # the depth still counts as unchanged if this many of the oldest candles are absent (an outage)
+# The depth still counts as unchanged if this many of the oldest candles are absent (an outage). For an exchange that
+# serves candles of any age, a day of candles can be absent.
+_TOLERATED = 60
 _RECENT = 100  # the number of newest candles to request
 _STALE = 45  # the answers still count as fresh if this many of the newest candles are absent (an outage)
 # The answer shows how the exchange reports minutes without trades if it has at least this many rows without volume, or
 # at least this many gaps.
 _FEW = 3
-_SAME = 0.5  # the values count as unchanged if at least this share of the candles has the stored values
+_SAME = 0.5  # the values count as unchanged if at least this share of the compared candles has the stored values
 
 Measured = dict[Property, str | None]
 _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
@@ -71,7 +73,7 @@ class Sample:
 
 
 def recorded(record: Venue) -> dict[Property, str]:
-    """Return the values that the exchange's record has for the properties."""
+    """Return the expected values of the properties, according to the exchange's record."""
     expected = {
         Property.PAGE_SIZE: str(record.page_size),
         Property.DEPTH: "all" if record.depth is None else str(record.depth),
@@ -96,7 +98,7 @@ async def measure(
     charge: float | None = None,
     rate_ms: float | None = None,
 ) -> Measured:
-    """Return the measured values. If the answers do not show a property, its value is None.
+    """Return the measured values. If the answers do not show a property, its value is None or is left out.
 
     `client`: an open client. Its markets must include the series of the sample.
     `expected`: the expected values. A request that shows another value is repeated.
@@ -129,7 +131,8 @@ class _Requests:
     def kind_of_answers(self) -> str | None:
         """Return "candles" if at least one answer contained candles, else the names of the errors.
 
-        Transient errors are not included. If there are no candles and no errors, the result is None.
+        Throttled requests and transient errors do not count, except for malformed answers. If there are neither candles
+        nor errors that count, the result is None.
         """
         if self._answered:
             return "candles"
@@ -250,8 +253,10 @@ class _Probe:
     def _page_size(self, rows: Rows, limit: int) -> str | None:
         """Return the requested size if the page is complete, else the number of received candles.
 
-        A page is complete if it has nearly all known candles of the requested time. If no candles are known, the page
-        is complete if its rows reach from the requested start to the requested end (or to now).
+        If the exchange has no start parameter, a page is complete if it has nearly `limit` rows. Otherwise a page is
+        complete if it has nearly all candles that the sample has in the requested range (`Sample.known`). If the sample
+        has no candles there, a page is complete if its rows reach nearly from the requested start to the requested end
+        (or to now).
         """
         start = to_ms(self._sample.since)
         known = self._known[(self._known >= start) & (self._known < start + limit * self._step)]
@@ -298,9 +303,9 @@ class _Probe:
         return {Property.START: first, Property.END: end}
 
     def _dense_start(self) -> int | None:
-        """Return the start of ten candles inside a run of known candles without a gap; None if there is no such run.
+        """Return the start of ten candles inside a run of stored candles without a gap; None if there is no such run.
 
-        If no candles are known, the result is the start of the sample.
+        If the sample has no stored candles, the result is the start of the sample.
         """
         known = self._known.astype(np.int64)
         length = _SMALL + 4
@@ -363,7 +368,7 @@ def _served_back_to(rows: Rows, since: datetime) -> int | None:
 
 
 def _time(exchange: Any, row: Any, market: Any) -> float:
-    """Return the time of a row as parsed by ccxt; 0 if ccxt cannot parse it."""
+    """Return the time of a row, which is decoded already or is parsed by ccxt; 0 if the time cannot be read."""
     try:
         if isinstance(row, (list, dict)):
             return float(exchange.parse_ohlcv(row, market)[0])

@@ -15,7 +15,7 @@ class Reach:
     Open stretches outside of the limits are closed, because it is known that the exchange has no candles there.
 
     depth: the number of newest candles that the exchange serves; None means all candles.
-    horizon: the first candle that the exchange still serves; None if no deletion of earlier candles is known.
+    horizon: the first candle that the exchange still serves; None if it is not known that earlier candles were deleted.
     """
 
     def __init__(self, planner: PagePlanner, open_: OpenStretches, depth: int | None) -> None:
@@ -35,16 +35,16 @@ class Reach:
         self._open.close(instant // self._planner.step * self._planner.step, _FOR_EVER)
 
     def forgotten_before(self, instant: int) -> None:
-        """Record that the exchange no longer serves candles before `instant`."""
+        """Record that the exchange no longer serves candles that start before `instant`."""
         horizon = self._up(instant)
         self.horizon = horizon if self.horizon is None else max(self.horizon, horizon)
         self.absent_before(horizon)
 
     def see_horizon(self, first: int) -> None:
-        """Record the first row of a full page of the newest rows, which is possibly the horizon.
+        """Record that `first` is possibly the horizon: the first row of a full page of the exchange's newest rows.
 
-        After two such answers, the earlier of the two rows is the horizon. One answer is not enough, because it can
-        have lost its first rows, or come from a server with old data.
+        After two such pages, the earlier of the two first rows is the horizon. One page is not enough, because it can
+        have lost its first rows, or can come from a server with old data.
         """
         if self._seen is None:
             self._seen = first
@@ -59,8 +59,8 @@ class Reach:
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:
         """Close the open stretches that are older than the last `depth` candles.
 
-        shows_itself: whether the exchange always returns its newest rows. In this case, its answers show the horizon,
-            and the stretches are closed only if all of them are older than the last `depth` candles. The reason is
+        shows_itself: whether the exchange always returns its newest rows. In this case, its answers show the horizon.
+            The stretches are then closed only if all of them are older than the last `depth` candles. The reason is
             that `depth` rows reach further back than `depth` minutes if minutes without trades are left out.
         """
         if self._depth is None or not self._open or self._seen is not None:

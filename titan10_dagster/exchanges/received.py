@@ -15,7 +15,7 @@ from titan10_dagster.exchanges.rows import Instants, Rows
 DAY_MS = 86_400_000
 _NAMED = 5  # a note lists at most this many candles, and only counts the others
 # If the answers differ in at most this many candles of a day, the exchange has probably corrected these candles, and
-# the last answer is used. If they differ in more candles, the answers contradict each other.
+# the last answer is used for them. If the answers differ in more candles, they contradict each other.
 _MOST_CORRECTED = 5
 
 
@@ -162,9 +162,9 @@ def _cut_short_note(cut_short: Mapping[int, int]) -> str:
 def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     """Return the rows of all answers, sorted by time, and the number of candles that differ between answers.
 
-    Exchanges correct candles. Therefore the last answer with usable values for a candle is used. If answers contradict
-    each other about more than a few candles, one answer is wrong, but it is not known which answer. In this case, all
-    different rows of these candles are kept. They break a candle rule and are written to quarantine.
+    Exchanges correct candles. Therefore, for each candle, the last answer with usable values is used. If answers differ
+    in more than a few candles, one answer is wrong, but it is not known which answer. In this case, all different rows
+    of these candles are kept. They break a candle rule and are written to quarantine.
 
     If one answer has several different rows of the same time, all of them are kept. Exact repetitions are removed.
     """
@@ -196,7 +196,7 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
 
 
 def _with_untimed(rows: Rows, minutes: Collection[int]) -> Rows:
-    """Add a row without values for each of the given minutes (ms) that has no row, and return all rows.
+    """Return the rows, with an added row without values for each of the given minutes (ms) that has no row.
 
     A received row without a time proves that the exchange has a candle. Therefore its minute must not count as absent.
     """

@@ -15,7 +15,7 @@ from titan10_dagster.exchanges.venues.venue import Wire
 _CODES = ("code", "retCode", "ret_code", "error_code", "errorCode", "err-code", "rc", "status")
 _MESSAGES = ("msg", "message", "retMsg", "ret_msg", "error_msg", "errorMessage", "err-msg", "reason", "mc")
 _FAILED = frozenset({"error", "err", "fail", "failed", "failure", "false", "maintenance"})
-# Codes that mean success: zeros, 200, 200000 (KuCoin) and 1000 (BitMart).
+# Codes that mean success: any number of zeros, 200, 200000 (KuCoin) and 1000 (BitMart).
 _SUCCESS = re.compile(r"0+|200|200000|1000")
 _SUCCESS_WORDS = frozenset({"", "ok", "success", "succeed", "successful", "none", "null"})
 
@@ -33,7 +33,7 @@ def is_error(answer: Any) -> bool:
 
 
 def is_sent_empty_list(parsed: Any, empty: Any, wire: Wire | None) -> bool:
-    """Return whether the empty list of candles was sent by the exchange and was not created by ccxt.
+    """Return whether the exchange sent the empty list of candles. If the result is False, ccxt created the list.
 
     ccxt creates an empty list if the answer has no list of candles. If the exchange has a `Wire`, ccxt's class passes
     on the list object from the answer, so the same object must be in the answer. The classes of other exchanges
@@ -62,7 +62,7 @@ def _has_failed(answer: Mapping[str, Any], names: Iterable[str]) -> bool:
 def _is_named(value: Any) -> bool:
     """Return whether a value describes an error.
 
-    A text describes an error, unless it means success. An object or list describes an error if it is not empty.
+    A text describes an error if it does not mean success. An object or list describes an error if it is not empty.
     """
     if isinstance(value, str):
         return value.strip().lower() not in _SUCCESS_WORDS and not _SUCCESS.fullmatch(value.strip())

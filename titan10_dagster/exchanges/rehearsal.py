@@ -1,8 +1,9 @@
 """Count the requests of a fetch without making a request.
 
-The rehearsal runs the same surveys as `fetching`, in the same order, with a simulated exchange. The simulated exchange
-has every candle and always answers completely. Therefore page size, overlaps, depth and the proofs for boundary candles
-have the same effect as in the real fetch. A real exchange can leave out minutes, and this can cause more requests.
+The rehearsal runs the same surveys (`survey.Survey`) as `fetching`, in the same order, with a simulated exchange. The
+simulated exchange has every candle and always answers completely. Page size, overlaps, depth and the proofs for
+boundary candles have the same effect as in the real fetch. A real exchange can leave out minutes. This can cause more
+requests.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def count_requests(
         requests += 1
         try:
             survey.learn(request, _answer(venue, request, _step(request), now_ms), now_ms)
-        except NoProgress:  # the real fetch also stops requesting a symbol without progress
+        except NoProgress:  # after this error, the real fetch also makes no more requests for the symbol
             ready = deque(other for other in ready if other is not survey)
             flight = deque(pair for pair in flight if pair[0] is not survey)
             continue

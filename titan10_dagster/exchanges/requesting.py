@@ -49,7 +49,7 @@ class Requester:
         return Reply(request, page, None, effort)
 
     async def bound(self, state: SeriesState, bound: Bound, trigger: Slice) -> Finding:
-        """Search for a bound (the first or the last candle) of the series, and return the result or the error.
+        """Search for a bound of the series (see `Bound`), and return the result or the error.
 
         `trigger`: the slice for which the search is made.
         """

@@ -19,7 +19,7 @@ _LONGEST_WAIT = 30.0  # the largest number of seconds between two attempts
 def exponential_jitter(failures: int) -> float:
     """Return the seconds to wait after this number of failed attempts.
 
-    The seconds are 1, 2, 4 and so on, plus a random part of a second, and at most 30.
+    The wait is 1, 2, 4 and so on seconds plus a random part of a second, but at most 30 seconds.
     """
     return min(2.0 ** (failures - 1) + random.random(), _LONGEST_WAIT)
 
@@ -41,7 +41,7 @@ class RetryLimits:
 
 @dataclass
 class Effort:
-    """The cost of an answer. `seconds`: the sum of the times that the exchange took to answer the requests."""
+    """The cost of one or more answers. `seconds`: the sum of the times that the exchange took for these answers."""
 
     requests: int = 0
     retries: int = 0

@@ -1,7 +1,7 @@
 """Convert the rows of an answer to an array of candles.
 
-If `decoding` has already read the values of the rows as doubles, they are copied into the array. If the rows have
-another structure (a missing value), ccxt parses them row by row.
+If `decoding` has already read the values of the rows as doubles, these values are copied into the array. If the rows
+have another structure (for example, a value is missing), ccxt parses them row by row.
 
 A damaged row does not affect other rows. A row without a usable time is dropped. A row with a time but without usable
 values is kept. It breaks a candle rule later and is then written to quarantine. Only a row that shows a minute without
@@ -29,7 +29,9 @@ from titan10_dagster.exchanges.venues.venue import Wire
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
-_CUT_SLACK_MS = 1000  # a candle was closed early if its close time is more than about 1 s before its end; 1 ms is usual
+# A candle was closed early if its close time is more than about a second before the end of its minute (in general: of
+# its timeframe). Usually the close time is 1 ms before this end.
+_CUT_SLACK_MS = 1000
 
 # A time outside of these years is damaged. For example, its unit is seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009
@@ -59,9 +61,9 @@ class ParsedRows:
     empty: the starts of minutes without trades. For these minutes the exchange sent a row without prices.
     cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
         with the starts and the ends of these candles.
-    dropped: the number of dropped rows. The time of a dropped row is not usable and does not follow from the
-        neighbouring rows.
-    untimed: the most likely minutes of the dropped rows at the start and the end of the answer.
+    dropped: the number of dropped rows. A row is dropped if its time is not usable and does not follow from the
+        neighbouring rows either.
+    untimed: the most likely minutes (ms) of those dropped rows that are at the start or the end of the answer.
     """
 
     candles: Rows
@@ -71,7 +73,7 @@ class ParsedRows:
     untimed: Instants = field(default_factory=no_instants)
 
     def until(self, last: int | None) -> ParsedRows:
-        """Return the content without the candles that start after `last` (ms). If `last` is None, return everything."""
+        """Return the content without the candles that start after `last` (ms). If `last` is None, leave out nothing."""
         if last is None or not len(self.candles) or self.candles[-1, 0] <= last:
             return self
         return replace(self, candles=self.candles[self.candles[:, 0] <= last])
@@ -88,8 +90,8 @@ def parse(
 
     `raw`: the rows of the answer, decoded or as Python objects.
     `step`: the length of a candle in ms.
-    `requested_at`: the time of the request in ms; None if it is not known. In this case, every candle that is not
-        confirmed counts as unfinished.
+    `requested_at`: the time of the request in ms; None if it is not known. If it is None, every unconfirmed candle
+        counts as unfinished (see `Wire.confirm`).
 
     Raises:
         BadResponse: there are rows, but no row has a usable time.
@@ -103,7 +105,7 @@ def parse(
 def split(rows: Sequence[Any], step: int, *, checked: bool = False) -> ParsedRows:
     """Return the content of rows that ccxt has parsed. `rows`: lists with six values, which are numbers or None.
 
-    `checked`: whether rows for minutes without trades were removed before. If so, a row without values is a broken
+    `checked`: whether rows for minutes without trades are removed already. If so, a row without values is a broken
         candle.
 
     Raises:
@@ -118,8 +120,7 @@ class _Table:
     """The rows of an answer, in the order in which the exchange sent them.
 
     rows: the candles. A value that is missing or not usable is NaN.
-    broken: a mask of the rows that are damaged. A price or volume is absent or is a text. These rows never count as
-        minutes without trades.
+    broken: a mask of the damaged rows, which never count as minutes without trades; None if no damaged row is known.
     close_times, confirmed: the exchange's data about the end of each candle; None if its `Wire` has no such field.
     """
 
@@ -166,11 +167,11 @@ def _check_times(times: Floats) -> Mask:
 def _misplaced(times: Floats, timed: Mask, step: int) -> Mask:
     """Return a mask of the rows with a time that does not fit the position of the row in the answer.
 
-    A row is misplaced if two conditions hold. First, exactly one candle fits between its two neighbours. Second, the
-    distance from the time of the row to its neighbours is larger than the length of the whole answer.
+    A row is misplaced if two conditions hold. First, exactly one candle fits between the two neighbours of the row.
+    Second, the distance from the time of the row to its neighbours is larger than the length of the whole answer.
 
-    This is only evidence if all other rows with a time are sorted. Otherwise no row counts as misplaced, because an
-    answer that is not sorted has such neighbours by chance.
+    The two conditions are evidence only if all other rows with a time are sorted. Otherwise no row counts as misplaced,
+    because in an unsorted answer a row can have such neighbours by chance.
 
     `timed`: a mask of the rows with a usable time.
     """
@@ -198,8 +199,8 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
     """Give rows without a usable time the time between their neighbours, and return a mask of these rows.
 
     A time is assigned only if the rows exactly fill the minutes between the neighbours. Such a row proves that the
-    exchange has a candle, so its minute must not count as absent. The values of the row are removed, because possibly
-    they belong to another minute. Later the row breaks a candle rule and is written to quarantine.
+    exchange has a candle for its minute. The values of the row are removed, because possibly they belong to another
+    minute. Later the row breaks a candle rule and is written to quarantine.
     """
     placed = np.zeros(len(rows), np.bool_)
     times, known = rows[:, 0], np.flatnonzero(timed)
@@ -216,8 +217,8 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
 def _beyond_the_ends(times: Floats, timed: Mask, step: int) -> Instants:
     """Return the most likely minutes (ms) of the rows without a time at the start and the end of an answer.
 
-    If the two nearest rows with a time are in consecutive minutes, the rows without a time are assumed to be in the
-    next minutes. Otherwise their minutes are unknown, and they are not in the result.
+    If the two nearest rows with a time are in consecutive minutes, it is assumed that the rows without a time continue
+    the series minute by minute. Otherwise their minutes are unknown, and they are not in the result.
     """
     known = np.flatnonzero(timed)
     if len(known) < 2:
@@ -264,7 +265,7 @@ def _by_time(rows: Rows) -> Rows:
 
 
 def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
-    """Return the rows, parsed without ccxt; None if a value is missing or not a number."""
+    """Return the rows, parsed without ccxt. If a value is missing or is not a number, return None."""
     keys = (*wire.keys, *evidence_keys(wire))
     names = list(map(name_of, keys))
     try:
@@ -340,9 +341,10 @@ def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any]
 
 
 def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
-    """Return the close times and the confirmation flags of a table; None instead of a field that `wire` does not have.
+    """Return the close times and the confirmation flags of a table. If `wire` has no such field, return None for it.
 
-    The first six columns of the table have the values of the candles. The next columns have these fields.
+    The first six columns of the table have the values of the candles. The next columns have the close times and the
+    confirmation flags.
     """
     columns = iter(table[:, 6:].T)
     close_times = None if wire.close_time is None else next(columns)
@@ -383,7 +385,7 @@ def _is_garbage(value: Any) -> bool:
 def _says_nothing(row: Any) -> bool:
     """Return whether the row shows a minute without trades: its prices are present but empty.
 
-    A row that is cut off, or that has text instead of numbers, does not show this.
+    A row that is cut off, or that has text instead of numbers, is no evidence for a minute without trades.
     """
     values: Iterable[Any] = row.values() if isinstance(row, Mapping) else row if isinstance(row, (list, tuple)) else ()
     return sum(map(_is_blank, values)) >= _FEWEST_BLANK

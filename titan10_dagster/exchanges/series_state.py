@@ -1,6 +1,6 @@
 """The state of one series during a fetch. This module does no I/O and uses no event loop.
 
-The state has three parts. The `Survey` tracks which candles are open (not known to exist or to be absent).
+The state has three parts. The `Survey` tracks which candles are open (it is not known yet whether they exist).
 `ReceivedDays` contains the received rows. `Bounds` tracks the first and the last candle of the series at the exchange.
 """
 
@@ -25,8 +25,8 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-# If a slice has no candles for at least this time at its start, the first candle of the series is searched for. If it
-# has none for this time at its end, the last candle of the series is searched for.
+# If a slice begins with at least one hour without candles, Titan-10 possibly searches for the first candle of the
+# series. If a slice ends with at least one hour without candles, Titan-10 possibly searches for the last candle.
 _SILENCE_MS = 3_600_000
 
 
@@ -41,7 +41,7 @@ class Reply:
 
     @property
     def day(self) -> date:
-        """Return the first day for which the page was requested."""
+        """Return the UTC day in which the target of the request begins."""
         return from_ms(self.request.target[0]).date()
 
 
@@ -63,7 +63,7 @@ class Finding:
     """The outcome of a search for a bound.
 
     trigger: the slice that caused the search, because it has no candles at its start or end.
-    found: the bound; None if the search found nothing.
+    found: the bound; None if the search found or proved nothing.
     error: the error that ended the search; None if there was no error.
     """
 
@@ -81,13 +81,16 @@ class Bounds:
     listed: the start of the first candle.
     delisted: the end of the last candle.
     found: the start of the first candle, if this fetch found it.
-    begins: the time (ms) before which the exchange has no candles. Some exchanges refuse requests before this time.
-    active: whether the exchange lists the market as open.
-    has_candles, has_none: whether the search for the last candle found a candle, or proved that there is no candle.
-    in_doubt: the bounds that were not searched for yet.
+    begins: the time (ms) before which the exchange has no candles, if this fetch found this time. Some exchanges answer
+        with an error if a request begins before this time.
+    active: whether the exchange lists the market as open for trading.
+    has_candles: whether the search for the last candle found a candle.
+    has_none: whether the search for the last candle proved that the series has no candle.
+    in_doubt: the bounds for which this fetch can still search.
     searching: whether a search is in progress.
     unexplained: whether it is unknown why there are no candles before the first received candle.
-    refusal: an error of the exchange that no known bound explains yet.
+    refusal: the exchange's error for a page that possibly begins before the listing. As soon as a bound explains the
+        error, it is None.
     """
 
     listed: datetime | None = None
@@ -200,7 +203,7 @@ class SeriesState:
         return None if self.bounds.searching else self.survey.next_request(now)
 
     def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:
-        """Return a request for recent candles. Its answer shows whether the symbol has candles at all."""
+        """Return a request for recent candles. The answer shows whether the symbol has candles at all."""
         self._requested_recent = True
         return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
@@ -208,7 +211,7 @@ class SeriesState:
         """Process an answer.
 
         Raises:
-            MalformedAnswer: the exchange repeatedly sends other candles than the requested candles.
+            MalformedAnswer: the exchange has answered several times without the requested candles.
         """
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page
@@ -216,8 +219,8 @@ class SeriesState:
             return
         requested_at = to_ms(page.requested_at)
         self._received.note_request(*reply.request.target, page.requested_at)
-        # Candles that ended after the fetch was planned are dropped. They were not requested, and possibly only some of
-        # them were received.
+        # Candles that ended after the start of the fetch are dropped. They were not requested, and possibly only some
+        # of them were received.
         last_start = min(requested_at, to_ms(self._planned_at)) - self.series.timeframe.ms
         ended = np.searchsorted(page.rows[:, 0], last_start, side="right")
         self._received.keep(page.rows[:ended])
@@ -231,8 +234,8 @@ class SeriesState:
     def take_refusal(self, reply: Reply) -> bool:
         """Process an error that the exchange possibly sent only because the page begins before the listing.
 
-        Return whether this cause is possible. If so, the candles of the page stay open. If no known bound explains the
-        error yet, the error is kept in `bounds.refusal`.
+        Return whether this cause is possible. If so, the candles of the page stay open and can be requested again. If
+        no known bound explains the error yet, the error is kept in `bounds.refusal`.
         """
         bounds = self.bounds
         in_doubt = bounds.searching or Bound.LISTED in bounds.in_doubt
@@ -249,8 +252,8 @@ class SeriesState:
         """Return whether the market is closed and the exchange serves no candles of this market.
 
         The proof depends on the exchange. If the exchange serves candles of any age, the proof is that the search for
-        the last candle found no candle. If it serves only recent candles, the proof is that the request for recent
-        candles found no candle.
+        the last candle found no candle. If the exchange serves only recent candles, the proof is that the answer to the
+        request for recent candles had no candle.
         """
         if self.bounds.active or self.survey.answered:
             return False
@@ -304,13 +307,15 @@ class SeriesState:
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
         """Return the bound to search for before this settled slice lands; None if no search is needed.
 
-        The last candle is searched for in two cases. First, the slice has no candles at its end and the exchange lists
-        the market as closed. Second, no candle of the symbol was received, not even a recent candle. Because of these
-        searches, the result of a day does not depend on the other days of the same fetch.
+        There are two reasons to search for the last candle. First, the slice ends with an hour without candles and the
+        exchange lists the market as closed. Second, no candle of the symbol was received, not even a recent candle.
 
-        The first candle is searched for if the slice has no candles at its beginning and no earlier candle was
-        received. If the first candle is already known and the slice is empty, the retention horizon is searched for.
-        Each search is made at most once.
+        A search for the first candle is needed if the slice begins with an hour without candles and no earlier candle
+        was received. If the first candle is already known and the whole slice is before the first received candle, a
+        search for the retention horizon is needed instead.
+
+        Each search is made at most once. Because of these searches, the result of a day does not depend on the other
+        days of the same fetch.
         """
         if self._is_excused(slice_) or self.survey.horizon is not None:
             return None
@@ -330,7 +335,7 @@ class SeriesState:
 
     @property
     def silent_at_first(self) -> datetime:
-        """Return the end of the time without candles at the beginning of the first waiting slice."""
+        """Return the end of the silence (the time without candles) at the beginning of the first waiting slice."""
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:
@@ -350,7 +355,10 @@ class SeriesState:
         return self.survey.answered or self.bounds.found is not None or self.bounds.has_candles
 
     def _is_excused(self, slice_: Slice) -> bool:
-        """Return whether no candles are expected: the slice is before the horizon, or the symbol was not listed."""
+        """Return whether no candles are expected.
+
+        This is the case if the whole slice is before the horizon, before the listing, or after the delisting.
+        """
         horizon = self.survey.horizon
         beyond = horizon is not None and to_ms(slice_.end) <= horizon
         return beyond or self.bounds.excludes(slice_)

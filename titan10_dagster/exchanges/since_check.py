@@ -1,9 +1,9 @@
 """Find out whether an exchange honours `since` (returns candles from `since` on) or always returns its newest rows.
 
-An answer is suspicious if it begins later than requested and ends after the page. There are two explanations. Either
-there was no trade between `since` and the first row, or the exchange ignored `since`. A second, small request shows
-which explanation is true. If the exchange honours `since`, the second answer begins at the same row. If the exchange
-ignores `since`, the second answer has the newest rows again.
+An answer is suspicious if it begins later than `since` and ends after the end of the request. There are two
+explanations. Either there was no trade between `since` and the first row, or the exchange ignored `since`. A second
+request with another limit shows which explanation is true. If the exchange honours `since`, the second answer begins at
+the same row. If the exchange ignores `since`, the second answer has the newest rows again.
 
 Some exchanges honour a start only if the request also has an end. If an exchange seems to ignore `since`, and ccxt can
 send an end, the check is repeated with requests that have an end.
@@ -23,16 +23,16 @@ _LATE = 5  # the newest candle of an exchange can be this many candles behind th
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A suspicious answer, which begins later than requested and ends after the page.
+    """A suspicious answer, which begins later than `since` and ends after the end of the request.
 
     request: the request.
     first: the time of the first row that is not isolated from the other rows.
     last: the time of the last row of the answer.
     rows: the number of rows in the answer.
-    unlimited: whether the answer to the check had more rows than requested. In this case, the exchange possibly honours
-        `since` and ignores `limit`.
+    unlimited: whether the answer to a first check had more rows than requested. If so, the exchange possibly honours
+        `since` and ignores `limit`, and a second check is needed.
     full_page: whether the request was for a full page. Only then can the first row be the retention horizon.
-    earliest: the time of the first row, which can be isolated.
+    earliest: the time of the first row of the answer, even if this row is isolated.
     """
 
     request: PageRequest
@@ -90,7 +90,8 @@ class SinceCheck:
         """Return the request of the check; None if there is no suspicious answer.
 
         If the suspicious answer had only one or two rows, the request is for a full page. Otherwise the request is for
-        fewer rows than the suspicious answer had.
+        fewer rows than the suspicious answer had. The request of a second check (see `Suspicion.unlimited`) begins
+        after the last row of the suspicious answer.
         """
         doubt, planner = self.suspicion, self._planner
         if doubt is None:
@@ -105,7 +106,10 @@ class SinceCheck:
         return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
 
     def learn(self, rows: Times, requested_at: int) -> CheckResult | None:
-        """Return the result of the check. If the answer proves nothing, return None (the page is requested again)."""
+        """Return the result of the check; None if the answer proves nothing.
+
+        After None, either a second check follows, or the page is requested again.
+        """
         doubt, self.suspicion = self.suspicion, None
         if doubt is None or not len(rows):
             return None

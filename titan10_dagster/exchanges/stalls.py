@@ -1,7 +1,8 @@
 """Detect stalls: times at which this process stood still.
 
-If a request times out during a stall or right after a stall, this shows nothing about the exchange. The answer was
-possibly waiting in the socket. A watch calls itself ten times a second. If a call comes late, there was a stall.
+If a request times out during a stall or right after a stall, the time-out shows nothing about the exchange. The answer
+was possibly waiting in the socket. A watch calls its own method `_tick` ten times a second. If a call comes late, there
+was a stall.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether a stall of this process is a possible cause if a request has just timed out.
+        """Return whether stalls of this process are a possible cause of a request's time-out, which happened just now.
 
-        A stall is a possible cause if the event loop stood still just before now. It is also a possible cause if the
-        stalls took more than a quarter of the time since the request was sent.
+        Only stalls that ended after the request was sent are considered. They are a possible cause if one of them ended
+        less than half a second ago, or if all of them took more than a quarter of the time since the request was sent.
 
         `sent`: the time at which the request was sent.
         """

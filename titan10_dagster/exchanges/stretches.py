@@ -1,4 +1,4 @@
-"""Open stretches of time. A stretch is open as long as it is not known which of its candles exist.
+"""Open stretches: spans of time for which it is not yet known which candles exist.
 
 Instants are in milliseconds since 1970 UTC. A stretch includes its start and excludes its end.
 """
@@ -12,7 +12,7 @@ Stretch = tuple[int, int]
 
 
 class OpenStretches:
-    """The open stretches in ascending order. Stretches do not touch each other. Parts of them can be closed."""
+    """The open stretches in ascending order. They do not overlap. Any part of them can be closed (removed)."""
 
     def __init__(self, stretches: Iterable[Stretch]) -> None:
         self._stretches = sorted(stretches)
@@ -53,7 +53,7 @@ class OpenStretches:
         return not (after and self._stretches[after - 1][1] > start)
 
     def first_outside(self, taken: Iterable[Stretch]) -> Stretch | None:
-        """Return the first open part that no stretch in `taken` covers; None if there is no such part."""
+        """Return the first open part that is not covered by a stretch in `taken`; None if there is no such part."""
         ordered = sorted(taken)
         for start, end in self._stretches:
             for a, b in ordered:

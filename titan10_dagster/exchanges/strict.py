@@ -42,8 +42,8 @@ from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
 _MILLISECONDS = re.compile(r"\d{13}")
-# A Date header that is at most this much earlier than the request shows neither a wrong clock nor a cache, because the
-# header has whole seconds and is set shortly before the answer is sent.
+# If the Date header is at most this much earlier than the request, this shows neither a wrong clock nor a cache. The
+# header has only whole seconds, and servers do not set it exactly when they send the answer.
 _DATE_SLACK = timedelta(seconds=2)
 
 
@@ -54,14 +54,18 @@ class Answer:
     of_candles: whether the request was for candles.
     dated: the date of the answer according to the exchange's clock.
     age: how long the answer was in caches.
-    received: the time of the answer according to this machine's clock. The client possibly uses another clock.
+    received: the time of the answer according to this machine's clock. `requested_at` comes from the client's clock,
+        which can be another clock.
+    parsed: the decoded body of the answer.
     rows: the rows that `parse_ohlcvs` has read.
     proxy: the proxy of the request.
     recorded: the answers to requests of this task that are not for candles, each with the key of its request.
-    replayed: answers that are returned without a request.
+    replayed: answers that `fetch` returns without making a request, each with the key of its request; None if requests
+        are made.
     under_way: the number of requests that have not been answered successfully.
-    releases: the pacer's records of the released requests that have not ended (see `Pacer.wait`).
+    releases: the pacer's records of the requests that were allowed and have not ended (see `Pacer.wait`).
     sent: the time of the request by time.monotonic.
+    seconds: how long the exchange took to answer.
     """
 
     of_candles: bool = False
@@ -92,7 +96,7 @@ class Answer:
 
     @property
     def staleness(self) -> timedelta:
-        """Return the time from the date of the answer to the request; zero if it is at most two seconds.
+        """Return how much earlier than the request the answer is dated; zero if the difference is at most two seconds.
 
         A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """
@@ -102,7 +106,8 @@ class Answer:
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
-# The answer to the task's current request. Each task has its own answer, so many tasks can run at the same time.
+# The answer to the current request of the running task. Each task has its own answer, so many tasks can run at the same
+# time.
 current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
@@ -142,8 +147,8 @@ class _Clocked:
 class _Requests:
     """The methods of a strict class that make requests, or return recorded answers without a request.
 
-    turn: waits until a request of the given cost is allowed.
-    ended: is called after each request.
+    turn: a function that waits until a request of the given cost is allowed.
+    ended: a function that is called after each request.
     """
 
     turn: Callable[[float], Awaitable[None]]
@@ -196,14 +201,14 @@ class _Requests:
 class _FastConstructor:
     """A faster constructor for ccxt's classes. It leaves out work that only the first instance of a class needs.
 
-    ccxt's constructor reads all names of the new instance (1,900 to 4,000 names). If a name is a method such as
+    ccxt's constructor reads all names of the new instance (1,900 to 4,000 names). If a name belongs to a method such as
     `fetch_ohlcv`, the constructor adds a second name such as `fetchOHLCV` to the class. Later instances do not need
-    this work, because the class already has the second names. The work takes two thirds of the 2 to 4 ms for an
-    instance, and each poll of an exchange creates an instance.
+    this work, because the class already has the second names. Without this class, the work would take two thirds of the
+    2 to 4 ms for each instance, and each poll of an exchange creates an instance.
     """
 
-    # The names of those attributes of an instance that are not methods. The value is None until the first instance sets
-    # it for the whole class.
+    # The names of the attributes that are not methods. The value is None until the first instance of the class is
+    # complete. Then this instance sets it for the whole class.
     _names_of_values: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -271,9 +276,9 @@ def _present_answer() -> Answer:
 
 
 def _request_key(url: str, method: str, body: Any) -> str:
-    """Return a key of a request. If a task makes the same request again, its key is the same.
+    """Return a key that is the same if a task makes the same request again.
 
-    Some classes add the current time to a request, so times are removed.
+    Some of ccxt's classes add the current time to a request. Therefore times are removed from the key.
     """
     return f"{method} {_MILLISECONDS.sub('', url)} {body or ''}"
 
@@ -282,7 +287,7 @@ def _record(answer: Answer, key: str) -> None:
     """Keep the answer to a request that is not for candles, so that ccxt can parse its market list again in parts.
 
     Raises:
-        BadResponse: the list is much too long. ccxt would need minutes to parse it.
+        BadResponse: the answer contains a list that is much too long. ccxt would need minutes to parse this list.
     """
     answer.recorded[key] = answer.parsed
     container = container_of(answer.parsed)
@@ -291,7 +296,7 @@ def _record(answer: Answer, key: str) -> None:
 
 
 def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
-    """Check an answer that has no rows. If there are rows, do nothing.
+    """Check whether an answer without rows really contains an empty list of rows. If there are rows, do nothing.
 
     Raises:
         ExchangeError: the answer reports an error.
@@ -315,7 +320,7 @@ def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
 def _date_and_age(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
     """Return the date of the answer, and how long the answer has been in caches since this date.
 
-    If the date is absent or invalid, None is returned for the date.
+    If one of the two headers is invalid, or if the date is absent, the result is None and zero.
     """
     named = {name.lower(): value for name, value in headers.items()}
     try:
@@ -355,8 +360,8 @@ def _json(parsed: Any, text: Any) -> Any:
 def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
     """Return the content of an answer to a request for candles.
 
-    Some ccxt classes change the rows after `parse_ohlcvs`, or do not call `parse_ohlcvs`. For these classes, the rows
-    that ccxt returned are used.
+    Some ccxt classes change the rows after they called `parse_ohlcvs`, or do not call `parse_ohlcvs` at all. For these
+    classes, the result contains the rows that ccxt returned.
 
     `returned`: the result of ccxt's `fetch_ohlcv`.
     """

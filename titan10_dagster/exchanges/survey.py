@@ -1,12 +1,13 @@
-"""Track which candles of a series are known during a fetch, and choose the next request. No requests are made here.
+"""Track which candles of a series are still open during a fetch, and choose the next request.
 
-A candle is open if it was not received and is not proven to be absent. A `Survey` tracks the open candles. The next
-request is always for the earliest open stretch. This rule also covers answers that lack their beginning or their end,
-because the missing part stays open and is requested again.
+A candle is open if it was not received and is not proven to be absent. A `Survey` tracks the open candles. Usually the
+next request is for the earliest open candles for which no request is in progress. This rule also covers answers that
+lack their beginning or their end, because the missing part stays open and is requested again.
 
-`pages` divides stretches into requests. `evidence` draws conclusions from answers. `since_check` finds out whether an
-exchange honours `since` (returns candles from `since` on). An exchange that ignores `since` always returns its newest
-rows. After two full pages of these rows, the earlier one of the two first rows is the retention horizon.
+`pages` divides stretches (spans of time) into requests. `evidence` draws conclusions from answers. `since_check` finds
+out whether an exchange honours `since` (returns candles from `since` on). An exchange that ignores `since` always
+returns its newest rows. After two full pages of these rows, the earlier one of the two first rows is the retention
+horizon. This module makes no requests.
 
 Instants are in milliseconds since 1970 UTC and on the timeframe's grid. A stretch includes its start and excludes its
 end.
@@ -43,7 +44,7 @@ class Survey:
     page_size: the maximum number of candles in a page.
     overlap: the number of candles by which consecutive pages overlap.
     depth: the number of newest candles that the exchange serves; None means all candles.
-    ahead: the maximum number of pages that are requested beyond the first open candle.
+    ahead: the maximum number of pages that are requested ahead, counted from the first open candle.
     filled: whether the exchange also returns candles for minutes without trades.
     honours_since: whether the exchange returns candles from `since` on; None if this is not known yet.
     cursor: whether the exchange counts candles back from the end of the request.
@@ -78,9 +79,9 @@ class Survey:
         self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # the number of requests for each page
-        # For each page, the number of answers since the last answer that showed something new.
+        # For each page, the number of the last answers in a row that showed nothing new.
         self._stuck: Counter[int] = Counter()
-        # For each open stretch (see stretches.py), by its start: the number of answers that did not close it.
+        # For the start of each open stretch (see stretches.py): the number of answers that did not close the stretch.
         self._attempts: Counter[int] = Counter()
         self.reach = Reach(self._planner, self._evidence.open, depth)
         self.reach.absent_from(now)
@@ -116,7 +117,7 @@ class Survey:
         return not any(request.target[0] < end and request.target[1] > start for request in self._flight)
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request; None if no request is needed at the moment. The request counts as in progress."""
+        """Return the next request, which counts as in progress from now on; None if no request is needed now."""
         self.reach.apply_depth(now, shows_itself=self.honours_since is False)
         request = self._next_request()
         if request is not None:
@@ -126,14 +127,14 @@ class Survey:
     def recent_request(self, now: int, trigger: int) -> PageRequest:
         """Return a request for the newest candles. Its answer shows whether the symbol has candles at all.
 
-        The request counts as in progress.
+        The request counts as in progress from now on.
         """
         request = self._planner.recent(now, trigger)
         self._flight.append(request)
         return request
 
     def withdraw(self, request: PageRequest) -> None:
-        """Remove a request that was not answered. Its candles stay open."""
+        """Remove a request to which the exchange answered with an error. The candles of the request stay open."""
         self._flight.remove(request)
 
     def learn(self, request: PageRequest, times: Times, requested_at: int) -> None:
@@ -142,7 +143,7 @@ class Survey:
         `times`: the starts of the candles in the answer, in ascending order.
 
         Raises:
-            NoProgress: too many answers did not help.
+            NoProgress: too many answers about the same page left some of its candles open.
         """
         self._flight.remove(request)
         given = len(times)
@@ -163,8 +164,8 @@ class Survey:
         elif len(times):
             self._learn_rows(request, times, requested_at)
         elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
-            # Under one of these three conditions, the answer shows that the requested time has no candles. Otherwise it
-            # has only rows before `since`, which prove nothing.
+            # Each of these three conditions is evidence that the exchange has no candles in the requested time. An
+            # answer that meets none of them has only rows before `since`. Such an answer proves nothing.
             self._evidence.nothing(request)
         self._count(request, before)
 
@@ -237,8 +238,8 @@ class Survey:
 def _are_last_rows(evidence: Evidence, request: PageRequest, rows: Times) -> bool:
     """Return whether the rows before `since` are possibly the last rows of a market that is closed now.
 
-    Some exchanges that serve only their newest candles return these candles for any `since`. If no answer had a row at
-    `since` or later, the market has no candles from `since` on.
+    Some exchanges that serve only their newest candles return these candles for any `since`. So if no answer had a row
+    at `since` or later, the market has no candles from `since` on.
     """
     return len(rows) > 0 and evidence.is_newest(request.since)
 

@@ -1,8 +1,8 @@
 """HTTP sessions that limit the size of answers and check redirects and certificates.
 
 The size limit of an answer applies to the received bytes and to the decompressed bytes. Therefore an endless body, or a
-small body that decompresses to gigabytes, cannot fill the memory. Redirects to another server are refused. Like other
-programs, Titan-10 uses the certificates in SSL_CERT_FILE and SSL_CERT_DIR if these variables are set.
+small body that decompresses to gigabytes, cannot fill the memory. Redirects to another server are refused. If the
+variables SSL_CERT_FILE and SSL_CERT_DIR are set, Titan-10 uses their certificates, as many other programs do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _PIECE = 64 * 1024
 def open_session(proxy: str | None) -> aiohttp.ClientSession:
     """Return a session that limits the size of each answer.
 
-    `proxy`: only a SOCKS proxy is set for the whole session. Other proxies are set for each request.
+    `proxy`: the proxy; None to use no proxy. Only a SOCKS proxy is set here, for the whole session. Other proxies must
+        be given with each request.
     """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(_refuse_other_server)
@@ -66,7 +67,8 @@ def environment_proxy(url: str) -> str | None:
     """Return the URL's proxy according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if no proxy is used.
 
     Raises:
-        SettingsError: the URL of the proxy cannot be used. In this case, the request must not be sent without a proxy.
+        SettingsError: the URL of the proxy is invalid. In this case, the request must not be sent at all, because
+            without the proxy it would be sent from this machine's own IP address.
     """
     parts, proxies = urlsplit(url), getproxies_environment()
     if proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
@@ -85,7 +87,7 @@ def environment_proxy(url: str) -> str | None:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """Return the TLS context. All clients share the same context, because it takes 26 ms to create.
+    """Return the TLS context. All clients share the same context, because creating a context takes 26 ms.
 
     Raises:
         SettingsError: there are no usable certificates at SSL_CERT_FILE or SSL_CERT_DIR.
@@ -114,7 +116,7 @@ async def _refuse_other_server(
     try:
         target = redirect.response.url.join(yarl.URL(location))
     except ValueError:
-        raise BadResponse("a redirect to an address that cannot be read") from None
+        raise BadResponse("a redirect to an address that is not a valid URL") from None
     if not target.host:
         raise BadResponse(f"a redirect to {target.scheme}:, which is refused")
     if not _is_same_server(redirect.url, target):
@@ -170,7 +172,7 @@ class _LimitedResponse(aiohttp.ClientResponse):
 
 
 class _Decoder:
-    """A decompressor for a body that arrives in parts. It yields small pieces, so that it never needs much memory."""
+    """A decompressor for a body that arrives in parts. It needs little memory, because it yields small pieces."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
@@ -182,7 +184,7 @@ class _Decoder:
         if self._encoding in ("", "identity"):
             yield part
             return
-        is_full = False  # whether the last piece was full, so that more output can follow without more input
+        is_full = False  # whether the last piece had the maximum size; then more output can follow without more input
         while part or is_full:
             if self._stream is None or self._stream.eof:
                 self._stream = zlib.decompressobj(_window(self._encoding, part))

@@ -43,7 +43,7 @@ def test_the_error_of_an_unknown_symbol_suggests_similar_symbols(written: str) -
 
 
 def test_the_error_of_a_symbol_like_no_other_suggests_nothing() -> None:
-    assert "none of its symbols looks like it" in str(resolve("kraken", ["QQQ/ZZZ"], MARKETS).unknown["QQQ/ZZZ"])
+    assert "none of its symbols is similar" in str(resolve("kraken", ["QQQ/ZZZ"], MARKETS).unknown["QQQ/ZZZ"])
 
 
 def test_a_perpetual_is_found_by_ccxts_name_for_it() -> None:

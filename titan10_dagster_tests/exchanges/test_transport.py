@@ -232,7 +232,7 @@ def test_a_redirect_to_another_server_is_refused() -> None:
         ("http://me:s3cret@api.example.com/there", "another server, which is refused: http://api.example.com/there"),
         ("file:///etc/passwd", "a redirect to file:, which is refused"),
         ("javascript:alert(1)", "a redirect to javascript:, which is refused"),
-        ("http://[::1", "a redirect to an address that cannot be read"),
+        ("http://[::1", "a redirect to an address that is not a valid URL"),
     ],
 )
 def test_a_redirect_to_no_exchange_is_refused(location: str, words: str) -> None:

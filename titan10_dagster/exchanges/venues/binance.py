@@ -20,7 +20,7 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=60),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     phrases=(
-        # Code -1122: the symbol exists but is not traded ("status":"BREAK"). ccxt raises BadRequest for it.
+        # Code -1122: the symbol exists but is not traded ("status":"BREAK"). For this code, ccxt raises BadRequest.
         error_code("code", -1121, -1122, kind=FailureKind.UNKNOWN_SYMBOL),
         error_code("code", -1008, -1001, -1006, -1007, -1016, kind=FailureKind.TRANSIENT),
         error_code("code", -1003, kind=FailureKind.THROTTLED),
@@ -50,6 +50,6 @@ VENUE = Venue(
         " 2025), 475 (errors in monthly files), 39 and 405 (digests), 375 (late files)",
     ),
     source="docs: a request for klines returns up to 1000 candles and has a weight of 2. A weight of 6000 is allowed"
-    " per minute. HTTP 418 follows HTTP 429 and lasts 2 minutes to 3 days. HTTP 403 means that a firewall limit was"
-    " violated. The error codes are also from the docs",
+    " per minute. If requests continue after HTTP 429, a ban of 2 minutes to 3 days follows (HTTP 418). HTTP 403 means"
+    " that a firewall limit was violated. The error codes are also from the docs",
 )

@@ -31,8 +31,8 @@ VENUE = Venue(
         sparse=True,
         absent={403: "AccessDenied", 404: ""},
         etag_is_md5=True,
-        source="third parties: files are workbooks. Their days are days in UTC+8 or in UTC, and the rows show which."
-        " HTTP 403 with AccessDenied means that a file does not exist",
+        source="third parties: the files are Excel workbooks. The day of a file is a day in UTC+8 or in UTC, which only"
+        " its rows show. HTTP 403 with AccessDenied means that a file does not exist",
     ),
     quota=Quota(20, 1),
     source="docs: /candles returns up to 1000 rows, but 1m candles only for the last 30 days. code: if a request starts"

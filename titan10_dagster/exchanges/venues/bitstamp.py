@@ -8,7 +8,7 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
-    cursor=True,  # ccxt sends a start and an end; according to the documentation, Bitstamp then uses only the end
+    cursor=True,  # ccxt sends both a start and an end; according to the documentation, Bitstamp then ignores the start
     phrases=(
         # Bitstamp answers too many requests with HTTP 403, for which ccxt raises PermissionDenied.
         phrase(r"Request limit exceeded", FailureKind.THROTTLED),

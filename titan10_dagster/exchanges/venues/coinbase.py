@@ -21,8 +21,8 @@ VENUE = Venue(
     wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000, envelope=("candles",)),
     days_per_run=28,
     cost=3,
-    # Coinbase counts the requests in each second. A budget of 0.9 leaves a margin, so that the limit also holds if a
-    # request is delayed by a tenth of a second.
+    # Coinbase counts the requests in each second. A budget of 0.9 leaves a margin: even if a request is delayed by a
+    # tenth of a second, the limit is not exceeded.
     budget=0.9,
     quota=Quota(10, 1),
     phrases=(phrase(r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", FailureKind.UNKNOWN_SYMBOL),),

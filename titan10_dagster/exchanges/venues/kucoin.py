@@ -18,7 +18,7 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=30),
     phrases=(
         error_code("code", 429000, 200002, kind=FailureKind.THROTTLED),
-        # Code 400302 has the message "... not available in the U.S.". ccxt raises ExchangeError for it.
+        # Code 400302 has the message "... not available in the U.S.". For this code, ccxt raises ExchangeError.
         error_code("code", 400302, kind=FailureKind.REFUSED),
         phrase(r"symbol not exists|This pair is not provided", FailureKind.UNKNOWN_SYMBOL),
     ),

@@ -8,7 +8,7 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="mexc",
     page_size=500,
-    # The codes 30014 and 30021 mean "invalid symbol". ccxt raises InvalidOrder and BadRequest for them.
+    # The codes 30014 and 30021 mean "invalid symbol". For these codes, ccxt raises InvalidOrder and BadRequest.
     phrases=(error_code("code", 30014, 30021, kind=FailureKind.UNKNOWN_SYMBOL),),
     list_markets=list_spot_markets,
     quota=Quota(500, 10),

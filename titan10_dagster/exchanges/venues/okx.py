@@ -43,6 +43,6 @@ VENUE = Venue(
         " volume",
     ),
     quota=Quota(20, 2),
-    source="docs: history-candles returns up to 300 candles, and 20 requests are allowed per 2 s. The error"
-    " codes are also from the docs. ccxt issue 26973: a pace that is 10 % slower is safe",
+    source="docs: the endpoint history-candles returns up to 300 candles, and 20 requests are allowed per 2 s. The"
+    " error codes are also from the docs. ccxt issue 26973: a pace that is 10 % slower is safe",
 )

@@ -1,7 +1,8 @@
 """Find the record of an exchange.
 
-Each module of this package with a constant `VENUE` has the record of one exchange. The modules are found by listing the
-package, so a new exchange needs only a new file. If an exchange has no module, its record is made from facts in ccxt.
+Each module of this package with a constant `VENUE` has the record of one exchange. The registry lists the modules of
+the package, so a new exchange needs only a new file. If an exchange has no module, its record is made from facts in
+ccxt.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from titan10_dagster.exchanges import ccxt_facts, venues
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_CAUTIOUS_PAGE = 100  # the page size if ccxt names no limit; no known exchange returns fewer candles
+_CAUTIOUS_PAGE = 100  # the page size if ccxt has no limit; all known exchanges return at least this many candles
 
 
 @cache
@@ -60,7 +61,7 @@ def venue_of(exchange: str) -> Venue:
 def _nearest_relative(exchange: str) -> Venue | None:
     """Return the record of the nearest exchange from which ccxt derives this exchange; None if no such record exists.
 
-    Both exchanges have the same errors and bans.
+    It is assumed that both exchanges have the same errors and bans.
     """
     for ancestor in ccxt_facts.ancestors(exchange):
         if ancestor in all_venues():

@@ -29,7 +29,7 @@ class EmptyMinutes(StrEnum):
     """The way in which an exchange reports a minute without trades."""
 
     FILLED = "filled"  # the exchange sends a row with volume 0
-    MISSING = "missing"  # no row
+    MISSING = "missing"  # the exchange sends no row
     UNKNOWN = "unknown"
 
 
@@ -50,7 +50,7 @@ class FailureKind(Enum):
 class ErrorPhrase:
     """A code or sentence in the error answers of an exchange, and its meaning.
 
-    `pattern` is searched for in the message of ccxt's exception, which contains the body of the answer.
+    The message of ccxt's exception contains the body of the answer. `pattern` is searched for in this message.
     """
 
     pattern: re.Pattern[str]
@@ -84,7 +84,7 @@ class Bans:
     """The bans of an exchange.
 
     statuses: the HTTP statuses that mean a ban.
-    pause: the length of a ban if the answer does not contain its end.
+    pause: the assumed length of a ban if the answer does not contain the end of the ban.
     """
 
     statuses: frozenset[int] = frozenset({418})
@@ -117,7 +117,7 @@ class RecentPages:
     """The page size that an exchange uses for recent candles.
 
     size: the maximum number of candles that one request returns.
-    age: the page size applies if all requested candles are younger than this.
+    age: the page size applies if all requested candles start less than this time before now.
     """
 
     size: int
@@ -129,26 +129,26 @@ class Venue:
     """The record of one exchange: all facts that are special to this exchange.
 
     exchange: ccxt's id of the exchange.
-    source: where the facts come from. "docs" is the exchange's documentation, "code" is the exchange's class in ccxt
-        4.5.90, "issue" and "PR" are issues and pull requests of ccxt.
+    source: where the facts come from. "docs" is the exchange's documentation. "code" is the exchange's class in ccxt
+        4.5.90. "issue" and "PR" are issues and pull requests of ccxt.
 
     Facts about the served candles:
     page_size: the maximum number of candles that one request returns.
     recent_pages: the size of pages with recent candles, if it is larger.
-    depth: the number of newest candles that the exchange still serves. None means that it serves all candles, or that
-        the number is not known. In this case `listing` finds out whether the exchange no longer serves a silent
-        stretch.
+    depth: the number of newest candles that the exchange still serves. None means that the exchange serves all candles,
+        or that the number is not known. If it is None and requested days are empty, `listing` finds out whether the
+        exchange no longer serves these days.
     empty_minutes: how the exchange reports a minute without trades.
-    wire: the format of the rows. If it is None, ccxt parses the rows.
-    off_grid: the timeframes with candles that do not begin on the UTC grid, each with the time at which its candles
-        begin. Candles of these timeframes cannot be fetched.
+    wire: the format of the rows; None to let ccxt parse the rows.
+    off_grid: the timeframes with candles that do not begin on the UTC grid (for example, 1d candles that do not begin
+        at midnight UTC), each with the time at which its candles begin. Titan-10 does not fetch these timeframes.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
         candles.
     cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if
         some of them are before the start of the request.
     refuses_before_listing: whether the exchange answers with an error if a request begins before the first candle. The
         wording of this error is not documented.
-    alternative_source: where to get candles that are older than `depth`.
+    alternative_source: another source of old candles, as a text for messages.
     archive: the candle files that the exchange publishes at fixed URLs; None if it does not publish such files.
     files_omit_empty_minutes: whether the files that a user can download leave out minutes without trades.
     days_per_run: how many days of 1m candles one run fetches. At the pace of the exchange, such a run takes a few
@@ -157,8 +157,8 @@ class Venue:
     Facts about the allowed rate of requests:
     cost: the cost of a page in ccxt's rate limiter, in units of `rateLimit`.
     budget: the safe share of ccxt's request rate. It is above 1 if ccxt's rate is far below the allowed rate.
-    quota: the number of requests for candles that the exchange's documentation allows; None if it has no such number.
-        The pace also keeps to the quota, because ccxt's rate is up to ten times as high (Phemex).
+    quota: the number of requests for candles that the exchange's documentation allows; None if the documentation has no
+        such number. The pace also keeps to the quota, because ccxt's rate is up to ten times as high (Phemex).
     quota_pause: the pause after the answer "too many requests", if this answer has no Retry-After header.
     bans: how the exchange bans an IP address.
 
@@ -168,8 +168,8 @@ class Venue:
         answer and not an error of the exchange.
     list_markets: a function that requests all spot markets. If it is None, ccxt's `fetch_markets` is used.
     market_fields: further fields of a market that ccxt's class reads.
-    positional_markets: whether records of the market list refer to each other by their positions. Such a list cannot be
-        read in parts.
+    positional_markets: whether records of the market list refer to each other by their positions. If so, the list
+        cannot be read in parts.
     """
 
     exchange: str
@@ -202,21 +202,24 @@ class Venue:
     def overlap(self) -> int:
         """Return the number of candles that two consecutive pages have in common.
 
-        The two pages should have a common row, which proves that no candle is missing between them. If an exchange
+        The two pages should have a common row, which proves that no candle is missing between the pages. If an exchange
         leaves out minutes without trades, a single common minute often has no row, and an extra request would be
-        needed. Therefore the pages of these exchanges have up to ten minutes in common.
+        needed. Therefore the pages have up to ten minutes in common if the exchange possibly leaves out such minutes.
         """
         if self.empty_minutes is EmptyMinutes.FILLED:
             return 1
         return max(1, min(10, self.page_size // 20))
 
     def page_size_from(self, oldest: datetime, now: datetime) -> int:
-        """Return the maximum number of candles that one request returns. `oldest`: the oldest requested candle."""
+        """Return the maximum number of candles that one request returns.
+
+        `oldest`: the start of the oldest requested candle.
+        """
         recent = self.recent_pages
         return recent.size if recent is not None and now - oldest < recent.age else self.page_size
 
     def reaches(self, slice_: Slice, now: datetime) -> bool:
-        """Return whether the exchange still serves a candle of the slice. If its depth is not known, return True."""
+        """Return whether the exchange still serves a candle of the slice. If `depth` is None, return True."""
         return self.depth is None or slice_.end > now - self.depth * slice_.series.timeframe.delta
 
     @property
@@ -227,7 +230,7 @@ class Venue:
 
     @property
     def alternative(self) -> str:
-        """Return a text that says how to get candles that are older than `depth`."""
+        """Return a text that lists other ways to get candles if the exchange does not serve old candles."""
         ways = ["live polling, which stores new candles before the exchange deletes them", "longer candles, such as 1d"]
         if self.alternative_source:
             ways.append(self.alternative_source)
