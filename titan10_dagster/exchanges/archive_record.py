@@ -1,8 +1,8 @@
 """The description of the candle files that an exchange publishes. It is a part of the exchange's venue record.
 
 An `Archive` describes the paths of the files and their usual format. The folder `archives` uses this description to
-download, verify and parse the files. Every exchange has changed its format at least once. Therefore the real format of
-a file (header, time unit, order of columns, covered hours) is read from the file itself.
+download, verify and parse the files. Exchanges have changed the formats of their files. Therefore the real format of a
+file (header, time unit, order of columns, covered hours) is read from the file itself.
 """
 
 from __future__ import annotations

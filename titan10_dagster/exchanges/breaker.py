@@ -53,9 +53,10 @@ from titan10_dagster.planning.pace import Pace
 T = TypeVar("T")
 
 CONFIRMED_FOR = 0.25  # for this many seconds after the breaker's state was read, it is not read again
-CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state, then uses the previous state
+CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state; then the request is allowed
 RECORD_WITHIN = 2.0  # a throttled request waits at most this many seconds until the slower pace is stored
-# After a refusal, no request is allowed for this long. After several failures in a row, the pause is up to an hour.
+# After a refusal, no request is allowed for this long. After several failures in a row, the pause is longer, up to an
+# hour.
 REFUSAL = timedelta(minutes=10)
 
 
@@ -147,7 +148,7 @@ class Breaker:
     async def admit(self) -> bool:
         """Check whether requests are allowed, and return whether the next request is a probe.
 
-        A probe must be a single request.
+        If the result is True, the caller must make only this one request, and wait for its answer.
 
         Raises:
             BreakerOpen: no request is allowed now.
@@ -216,7 +217,7 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The pause is ten minutes. It doubles with each failure in a row before the refusal, up to an hour.
+                # The pause is ten minutes. Each failure in a row before the refusal doubles the pause, up to an hour.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause

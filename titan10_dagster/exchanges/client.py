@@ -47,7 +47,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
-_COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
+_COUNT_EVERY = 60.0  # seconds between two updates of the request count that all processes share
 # When the client is closed, it updates the request count for the last time. It waits at most this many seconds for an
 # earlier update that is still in progress, and then at most this many seconds for the last update.
 _COUNT_WITHIN = 2.0
@@ -58,7 +58,7 @@ _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
 
 async def _always() -> None:
-    """Allow every request. This function is used if there is no breaker."""
+    """Allow every request. This function is the default of `ExchangeClient.confirm`."""
 
 
 def requests_in_flight(spacing: float) -> int:
@@ -76,9 +76,9 @@ class ExchangeClient:
         proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
     paced: False means that the client leaves no interval between two requests. This is only for benchmarks.
     pace_share: the share of the allowed request rate to use.
-    breaker: keeps the pace and the request count that all clients of the exchange share. Without a breaker, the client
-        uses its own pace.
-    now: returns the current time (aware, UTC).
+    breaker: keeps the pace and the request count that all clients of the exchange share, in all processes. Without a
+        breaker, the client uses its own pace.
+    now: a function that returns the current time (aware, UTC).
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class ExchangeClient:
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:
-            text = f"{self.exchange} {series.symbol}: no time was left for the request; the next poll requests it again"
+            text = f"{self.exchange} {series.symbol}: no time was left for this request; the next poll makes it"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
         except FetchError:  # this error was raised before a request was made
             raise
@@ -280,8 +280,8 @@ class ExchangeClient:
         return failure
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # An error of the database is ignored here. Without the database, the client has already slowed down, and it can
-        # still write candles to the landing zone.
+        # An error of the database is ignored here. The client itself has already slowed down. It can also write candles
+        # to the landing zone while the database does not work.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
             if pace is not None:

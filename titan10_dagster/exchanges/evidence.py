@@ -15,8 +15,8 @@ to know the page size of the exchange, or whether the exchange counts candles fo
 - If the exchange counts back from `until` and returns as many rows as requested, the rows are the last rows before
   `until`. Candles between the first row and `until` that are not in the answer do not exist.
 
-Some exchanges include the start and the end of a request, and others do not. Their documentation is often vague.
-Therefore the first and the last candle of a window count as absent only in three cases:
+Some exchanges return the candles exactly at the start and the end of a request, and others do not. The documentation is
+often vague about this. Therefore the first and the last candle of a window count as absent only in three cases:
 
 - The candle is between two neighbouring rows of an answer.
 - The candle is absent from two answers to requests with different bounds, and one of these requests began before the

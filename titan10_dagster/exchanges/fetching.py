@@ -274,8 +274,8 @@ class _Fetch:
             return
         elif finding.error is not None:
             self._requester.log.warning(
-                f"{state.series}: the search for the {finding.bound.name.lower()} date failed. The candles are stored"
-                f" without this date. {finding.error}"
+                f"{state.series}: a search for the first or last candle failed ({finding.bound.name.lower()}). The"
+                f" candles are stored without this date. {finding.error}"
             )
         self._land_settled(state)
         self._make_ready(state)

@@ -3,8 +3,8 @@
 ccxt's `market['created']` is not the listing date (ccxt PR 26551). Therefore Titan-10 searches for the first candle
 with requests, in two steps:
 
-1. Request 1d candles. This takes at most a few dozen requests. If the exchange counts forward from `since`, one request
-   is enough.
+1. Request 1d candles. This takes at most a few dozen requests. One request is enough if the exchange counts forward
+   from `since`.
 2. Request candles of the series' own timeframe around the day that was found.
 
 Both steps accept only results that the survey (`survey.Survey`) proves. A first candle is accepted if all earlier
@@ -16,8 +16,8 @@ The steps also disagree if an exchange still serves old 1d candles but no longer
 such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
 are checked for candles of the series' own timeframe. If a day with trades has no such candle, the exchange no longer
 serves this day and all earlier days. If the day has such a candle, the exchange serves this day and all later days. A
-bisection finds the border between the two. A 1d candle does not show the minute in which trading began. Therefore, if
-the border is within the day of the listing, the border counts as the listing.
+bisection finds the first candle that is still served. A 1d candle does not show the minute in which trading began.
+Therefore, if the first served candle is on the first day of the 1d candles, it counts as the listing.
 
 Some exchanges answer with an error if a page begins before the first candle. For these exchanges, a bisection finds the
 earliest start without an error, for 1d candles and for the series' own timeframe. The error alone proves nothing,

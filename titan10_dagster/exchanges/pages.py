@@ -61,7 +61,8 @@ class Page:
     rows: an array of shape (n, 6) and type float64, sorted by time: time in ms, open, high, low, close, volume. Some of
         the rows can be before `since` or after `until`. The last row can be a candle that has not ended.
     requested_at: the time (aware, UTC) just before the request was sent. If the date of the answer is more than two
-        seconds earlier, the date is used instead: this machine's clock is ahead, or the answer comes from a cache.
+        seconds earlier, this date is used instead, because this machine's clock is ahead or the answer comes from a
+        cache.
     seconds: how long the exchange took to answer.
     empty, cut_short, dropped, untimed: see `rows.ParsedRows`.
     """

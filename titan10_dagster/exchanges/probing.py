@@ -6,16 +6,16 @@ Each request measures one or more properties:
 |-|-|
 | the list of markets | the number of active markets |
 | a page of a busy series | the page size, the order of the rows, and whether the values equal the stored values |
-| ten candles in the middle of known candles | whether the answer has the candle at `since`, and the candle at the end |
+| ten candles inside the stored candles | whether the answer has the candle at `since`, and the candle at the end |
 | a page of a quiet series | whether a minute without a trade has a row |
 | a page as far back as the exchange serves candles | the depth |
 | a hundred candles up to now | the freshness |
 
 Other properties need no request of their own: the costs in ccxt's rate limiter, whether the exchange throttled the
-probe, and whether it answered with errors.
+probe, and whether the exchange answered with errors.
 
-One answer alone does not prove a change. If a request shows an unexpected value, the request is repeated once. A value
-is reported only if both answers show the same value.
+One answer alone does not prove a change. If a request shows an unexpected value, the request is repeated once. An
+unexpected value is reported only if both answers show this value.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class _Day:
         if self.dropped:
             notes.append(f"{self.dropped} received rows had no time and were dropped")
         if self.contradicted > _MOST_CORRECTED:
-            notes.append(f"its answers contradict each other about {self.contradicted} candles")
+            notes.append(f"the exchange's answers contradict each other about {self.contradicted} candles")
         return "; ".join(notes) or None
 
 

@@ -2,8 +2,8 @@
 
 The rehearsal runs the same surveys (`survey.Survey`) as `fetching`, in the same order, with a simulated exchange. The
 simulated exchange has every candle and always answers completely. Page size, overlaps, depth and the proofs for
-boundary candles have the same effect as in the real fetch. A real exchange can leave out minutes. This can cause more
-requests.
+boundary candles have the same effect as in the real fetch. A real fetch can need more requests, because the exchange
+leaves out minutes, or because the fetch repeats failed requests or searches for the first or last candle.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ class Bounds:
     in_doubt: the bounds for which this fetch can still search.
     searching: whether a search is in progress.
     unexplained: whether it is unknown why there are no candles before the first received candle.
-    refusal: the exchange's error for a page that possibly begins before the listing. As soon as a bound explains the
-        error, it is None.
+    refusal: the exchange's error for a page that possibly begins before the listing; None if there was no such error,
+        or if a known bound explains the error.
     """
 
     listed: datetime | None = None
@@ -211,7 +211,7 @@ class SeriesState:
         """Process an answer.
 
         Raises:
-            MalformedAnswer: the exchange has answered several times without the requested candles.
+            MalformedAnswer: the exchange has answered several times without some of the requested candles.
         """
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page

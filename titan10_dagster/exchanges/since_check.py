@@ -67,10 +67,13 @@ class SinceCheck:
         self.suspicion: Suspicion | None = None
 
     def suspects(self, request: PageRequest, times: Times, requested_at: int) -> bool:
-        """Return whether an answer is suspicious and therefore proves nothing. The answer must have rows."""
+        """Return whether an answer is suspicious, so that it proves nothing about the time before its first row.
+
+        The answer must have rows.
+        """
         if self.honours_since is not None or times[0] == request.since or times[-1] <= request.until:
             return False
-        # If the answer has only a few rows and fewer than requested, these are probably all rows of a new market.
+        # If the answer has only a few rows, and more rows were requested, these are probably all rows of a new market.
         handful = 2 * (_LATE if self._is_recent(int(times[-1]), requested_at) else SPARSE)
         return len(times) >= request.limit or len(times) > handful
 

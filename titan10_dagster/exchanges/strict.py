@@ -1,13 +1,15 @@
 """Strict versions of ccxt's exchange classes.
 
 ccxt returns an empty list of candles if it cannot read an answer. A backfill would treat this list as "no data". ccxt
-also sorts and filters rows, polls in its rate limiter, and loads all markets before the first candle. The classes in
-this module are subclasses of ccxt's classes and replace these methods:
+also sorts and filters rows, and polls in its rate limiter. The classes in this module are subclasses of ccxt's classes
+and replace these methods:
 
 - `fetch` and `parse_json` raise BadResponse if the answer is not JSON with an object or a list.
-- `parse_json` and `parse_ohlcvs` use the module `rows` to read candles. An empty list of candles is accepted only if
-  the exchange sent it. Rows outside of the requested page are kept, because they are evidence for absent candles.
+- `parse_json` and `parse_ohlcvs` use the modules `decoding` and `rows` to read candles. An empty list of candles is
+  accepted only if the exchange sent this list. Rows outside of the requested page are kept, because they are evidence
+  for absent candles.
 - `throttle` waits for `pacing.Pacer`.
+- `milliseconds`, `seconds` and `microseconds` use the client's clock.
 - `__dir__` returns fewer names, which makes the constructor faster.
 - `on_rest_response` keeps the HTTP status and headers for `failures.classify`.
 """

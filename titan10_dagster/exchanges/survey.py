@@ -26,15 +26,15 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# For these exchanges ccxt sends an end only if it is given, and their documentation does not explain a request without
-# an end. If such an exchange seems to ignore the start, later requests have an end too.
+# For these exchanges ccxt sends an end only if `until` is given, and the exchange's documentation does not explain a
+# request without an end. If such an exchange seems to ignore the start, later requests have an end too.
 _BARE_START = ("bingx", "poloniex", "xt")
 _STUCK = 4  # after this many answers in a row that show nothing new about a page, NoProgress is raised
 _MOST_REQUESTS = 64  # the maximum number of requests for one page; after one more, NoProgress is raised
 
 
 class NoProgress(Exception):
-    """The exchange has answered several times, but never with the requested candles."""
+    """An error of the survey: too many answers about the same page left some of its candles open."""
 
 
 class Survey:
@@ -143,7 +143,7 @@ class Survey:
         `times`: the starts of the candles in the answer, in ascending order.
 
         Raises:
-            NoProgress: too many answers about the same page left some of its candles open.
+            NoProgress: too many answers about this page left some of its candles open.
         """
         self._flight.remove(request)
         given = len(times)

@@ -108,7 +108,7 @@ def test_all_rows_stay_if_answers_contradict_each_other_about_many_candles(
         received.keep(rows(start, candles, price))
     released = received.release(FIRST)
     assert len(released.rows) == kept
-    note = "its answers contradict each other about 6 candles"
+    note = "the exchange's answers contradict each other about 6 candles"
     assert released.note == (note if candles == 6 else None)
 
 
