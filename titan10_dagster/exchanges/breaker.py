@@ -261,7 +261,7 @@ class Breaker:
         return None
 
     async def count(self, requests: int) -> None:
-        """Add the number of requests to the count of this hour."""
+        """Add `requests` to the stored number of requests of the current hour."""
         hour = self.now().replace(minute=0, second=0, microsecond=0)
         await self._in_thread(lambda: self.store.count_requests(self.exchange, hour, requests))
 

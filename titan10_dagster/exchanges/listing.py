@@ -121,9 +121,10 @@ async def first_candle(
 
     Args:
         request: a function that requests one page. Its errors are raised here.
-        silent_until: the end of a silence: the fetch requested candles from before this time and received none. The
-            beginning should explain the silence. Deleted candles do not explain the silence if the exchange still
-            serves the last day with trades before this time. If there is no other explanation, the result is None.
+        silent_until: the end of a silence. The fetch requested candles that start before this instant, but received
+            none of them. The beginning should explain the silence. If the exchange still serves the last day with
+            trades before this instant, deleted candles do not explain the silence. If nothing else explains the
+            silence, the result is None.
         listed: the start of the first candle, if it is known. In this case, only the retention horizon is searched for.
         honours_since: whether the exchange returns candles from `since` on; None if this is not known (see `Survey`).
     """
@@ -188,7 +189,7 @@ class _Search:
         """Return the earliest start of a page that the exchange does not reject, but at least `since`.
 
         Raises:
-            FetchError: the exchange rejects every start, also the newest possible start.
+            FetchError: the exchange rejects even the newest possible start.
         """
         if not self.venue.refuses_before_listing or await self._refusal(series, since) is None:
             return since

@@ -18,9 +18,12 @@ from titan10_dagster.errors import FetchError, ProxyFailed, Refused, TransientEr
 
 _LOGIN_NEEDED = 407
 _CERTIFICATE = (
-    "If a proxy or your network replaces certificates, set SSL_CERT_FILE or SSL_CERT_DIR to its CA, then try again."
+    "If a proxy or your network replaces certificates, set SSL_CERT_FILE or SSL_CERT_DIR to the certificates of its CA,"
+    " then try again."
 )
-_LOGIN = "Correct user and password of the proxy (`proxy` of the exchange, or HTTPS_PROXY), then try again."
+_LOGIN = (
+    "Correct the user name and password in the proxy's URL (`proxy` of the exchange, or HTTPS_PROXY), then try again."
+)
 _PROXY = "The request is repeated. If the error persists, check the proxy (`proxy` of the exchange, or HTTPS_PROXY)."
 
 

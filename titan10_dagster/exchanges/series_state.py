@@ -208,7 +208,7 @@ class SeriesState:
         return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
     def take(self, reply: Reply) -> None:
-        """Process an answer.
+        """Process the outcome of a page request. If it is an error, only its cost is recorded.
 
         Raises:
             MalformedAnswer: the exchange has answered several times without some of the requested candles.
@@ -371,8 +371,8 @@ def _malformed(series: Series, request: PageRequest, error: NoProgress) -> Malfo
     start, end = map(from_ms, request.target)
     return MalformedAnswer(
         f"{series}: the exchange repeatedly answered without the candles from {start:%Y-%m-%d %H:%M} to"
-        f" {end:%Y-%m-%d %H:%M} UTC ({error}). Fetch the day again later. If it fails again, the exchange has changed"
-        " the limits of its answers: correct its record in titan10_dagster/exchanges/venues.",
+        f" {end:%Y-%m-%d %H:%M} UTC ({error}). Fetch the day again later. If the fetch fails again, the exchange has"
+        " changed the limits of its answers: correct its record in titan10_dagster/exchanges/venues.",
         exchange=series.exchange,
         symbol=series.symbol,
     )

@@ -53,7 +53,7 @@ class CheckResult:
 
 
 class SinceCheck:
-    """The check for one series.
+    """The check of one series: whether the exchange honours `since`.
 
     honours_since: whether the exchange honours `since`; None until it is known.
     can_name_end: whether ccxt can send the end of a request to this exchange.

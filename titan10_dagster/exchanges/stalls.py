@@ -1,4 +1,4 @@
-"""Detect stalls: times at which this process stood still.
+"""Detect stalls: spans of time in which this process stood still.
 
 If a request times out during a stall or right after a stall, the time-out shows nothing about the exchange. The answer
 was possibly waiting in the socket. A watch calls its own method `_tick` ten times a second. If a call comes late, there

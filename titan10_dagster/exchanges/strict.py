@@ -184,7 +184,7 @@ class _Requests:
         # ccxt does not raise an error for every unusual HTTP status. Without this check, an empty list with such a
         # status would count as "no candles".
         if not answer.good:
-            raise BadResponse(f"data with the status {answer.status}, which does not mean success")
+            raise BadResponse(f"an answer with the HTTP status {answer.status}, which does not mean success")
         if not answer.of_candles:
             _record(answer, key)
         answer.under_way -= 1

@@ -110,7 +110,8 @@ class Survey:
     def settled(self, start: int, end: int) -> bool:
         """Return whether all candles from `start` to `end` (exclusive) were received or are proven to be absent.
 
-        If a request for one of these candles is in progress, the result is False.
+        If a request for one of these candles is in progress, or if a second answer must still confirm the retention
+        horizon, the result is False.
         """
         if self.reach.awaits_second_answer or not self._evidence.open.is_closed(start, end):
             return False

@@ -126,7 +126,7 @@ async def _refuse_other_server(
 def _is_same_server(url: yarl.URL, target: yarl.URL) -> bool:
     """Return whether a redirect leads to the same server.
 
-    A redirect from http to https is accepted if both URLs use the usual ports.
+    A redirect from http to https on the same host is accepted if both URLs use the usual ports.
     """
     uses_tls_now = (url.scheme, target.scheme) == ("http", "https") and url.is_default_port()
     return target.origin() == url.origin() or (uses_tls_now and target.host == url.host and target.is_default_port())

@@ -253,7 +253,7 @@ def test_a_redirect_may_only_change_to_tls_on_the_usual_ports() -> None:
     ("status", "kind"), [(300, MalformedAnswer), (470, FetchError), (524, TransientError), (999, TransientError)]
 )
 def test_an_empty_list_with_a_status_that_ccxt_does_not_know_is_no_answer(status: int, kind: type[FetchError]) -> None:
-    with pytest.raises(kind, match=f"data with the status {status}"):
+    with pytest.raises(kind, match=f"an answer with the HTTP status {status}"):
         from_server(says("[]", status=status))
 
 
