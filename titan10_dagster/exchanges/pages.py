@@ -91,7 +91,7 @@ class PagePlanner:
     overlap: the number of candles by which consecutive pages overlap.
     windows: the wanted windows in ascending order.
     begins: requests never begin before this time.
-    names_end: whether `until` is sent to the exchange, because the exchange ignores a start without an end.
+    names_end: whether `until` is sent to the exchange. Some exchanges ignore a start without an end.
     """
 
     step: int
