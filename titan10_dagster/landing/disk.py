@@ -1,6 +1,6 @@
 """Writes complete files, and syncs files to the disk.
 
-A synced file has its content also after a power failure.
+A file that was synced keeps its content after a power failure.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import pyarrow as pa
 def put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
     """Write a file under a temporary name, and then rename it.
 
-    If `durable` is True, the content is synced to the disk before the file is renamed, and its new name afterwards.
+    If `durable` is True, the content is synced to the disk before the file is renamed. The new name is synced after the
+    file is renamed.
 
-    Raises OSError if the file cannot be written. In this case, an earlier file at the path still exists.
+    Raises OSError if the file cannot be written or synced. An earlier file at the path is only replaced by a complete
+    new file.
     """
     # Each temporary name is different, because two processes that write the same slice must not use the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -38,7 +40,7 @@ def put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names of a folder's files to the disk.
+    """Sync the names of the files in a folder to the disk. The contents of the files are not synced.
 
     Raises OSError if the folder does not exist, or if the disk reports an error.
     """
@@ -52,9 +54,9 @@ def sync_folder(folder: Path) -> None:
 def sync_disk_of(folder: Path) -> None:
     """Sync all files in the file system of the folder to the disk. On other systems than Linux, sync all disks.
 
-    This takes much less time than one sync for each file.
+    One such sync takes much less time than a separate sync of each file.
 
-    Raises OSError if the folder does not exist, or if the disk reports an error.
+    Raises OSError if the folder does not exist. On Linux, it is also raised if the disk reports an error.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -3,11 +3,12 @@
 | file | content |
 |-|-|
 | `<symbol>.parquet` | a landed slice |
-| `<symbol>.<time>.<digest>.parquet.old` | evidence: a replaced file with a candle that is not in the current file |
-| `<symbol>.parquet.<digest>.corrupt` | a file that could not be read; its slice was fetched again |
-| `.<token>.tmp` | a file that was not finished, because its process was killed |
+| `<symbol>.<time>.<digest>.parquet.old` | evidence: a replaced file. The new file did not have all of its candles |
+| `<symbol>.parquet.<digest>.corrupt` | a file that could not be read, so its slice must be fetched again |
+| `.<token>.tmp` | a temporary file. It is left over if the process that wrote it was killed |
 
-In older versions, these names had no digest, and the names of temporary files contained the symbol.
+In older versions, the names of the second and third kind had no digest, and the names of temporary files contained the
+symbol.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def files(folder: Path) -> Iterator[LandedFile]:
 
 
 def remove_if_empty(folder: Path, now: datetime) -> None:
-    """Remove an empty folder if it has not changed for a day.
+    """Remove the folder if it is empty and has not changed for a day.
 
-    If the folder has changed within a day, a writer is possibly about to use the folder.
+    An empty folder that changed less than a day ago is kept, because a process is possibly about to write to it.
     """
     if now.timestamp() - folder.stat().st_mtime > _UNUSED_FOR and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,10 +1,10 @@
-"""File names of landed slices. The names are readable for usual symbols, and two symbols never have the same name.
+"""File names of landed slices. For usual symbols the names are readable. Two symbols never have the same name.
 
 The file name of `BTC/USDT` is `BTC-USDT.parquet`, and the file name of `BTC/USDT:USDT` is `BTC-USDT_USDT.parquet`. The
-characters `-` and `_` themselves, and other special characters, are written as `%` and their code. On a disk that
-ignores case, `AAPLx/USD` and `AAPLX/USD` would have the same file. Also, some disks change the encoding of accented
-letters. Therefore a symbol with lower-case letters, or with characters that have several encodings, also gets a short
-digest: `AAPLx-USD~3F9A21C0.parquet`.
+characters `-` and `_` themselves, and other special characters, are written as `%` and their hexadecimal code. On a
+disk that ignores case, `AAPLx/USD` and `AAPLX/USD` would have the same file. Also, some disks change the encoding of
+accented letters. Therefore the file name contains a short digest if the symbol has lower-case letters, or characters
+with several encodings: `AAPLx-USD~3F9A21C0.parquet`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from titan10_dagster.errors import LandingError
 
 SUFFIX = ".parquet"
 
-# In bytes, the longest name of a symbol in a file name. File systems allow 255 bytes for the name of a file, and the
-# name of an evidence file adds a time, a digest and a suffix.
+# The maximum number of bytes that a symbol can have in a file name. File systems allow 255 bytes for a file name, and
+# the longest names (of evidence files) also contain a time, two digests and a suffix.
 _LONGEST_NAME = 200
 # "/" and ":" are replaced by "-" and "_", and "~" precedes the digest. So "-", "_" and "~" in a symbol must be escaped.
 _ESCAPED = re.compile(r'[-_~%\\*?"<>|]')
@@ -38,7 +38,7 @@ def file_name(series: Series) -> str:
 def symbol_name(exchange: str, symbol: str) -> str:
     """Return the part of a file name that represents the symbol.
 
-    The names of two symbols differ, even on disks that ignore case. A name never leads to another folder.
+    The names of two symbols differ, even on disks that ignore case. The name is never a path to another folder.
 
     Raises:
         LandingError: no file name can be made from the symbol.
@@ -48,7 +48,10 @@ def symbol_name(exchange: str, symbol: str) -> str:
 
 
 def former_file_name(series: Series) -> str | None:
-    """Return the file name that older versions used, without a digest. Return None if the name is still the same."""
+    """Return the name that older versions gave to the series' files. It has no digest.
+
+    Return None if older versions used the same name as this version.
+    """
     if is_plain(series.symbol):
         return None
     return _readable_name(series.exchange, series.symbol) + SUFFIX
@@ -82,7 +85,7 @@ def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
 
 
 def unreadable_name(name: str, content: bytes) -> str:
-    """Return the name under which an unreadable file is kept as evidence. It contains a digest of the file's bytes."""
+    """Return the name under which an unreadable file is kept. The name contains a digest of the file's bytes."""
     return f"{name}.{digest(content)}.corrupt"
 
 

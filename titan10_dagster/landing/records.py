@@ -1,4 +1,4 @@
-"""Converts FetchRecords to and from JSON. The metadata of a landed file contains the JSON."""
+"""Converts FetchRecords to and from JSON. A landed file contains the record of its fetch in this form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-# Values of fields that are missing in older files, because the fields did not exist yet.
+# Fields that older files do not have, because the fields were added later, and the values for such files.
 _ADDED: Mapping[str, Any] = {"covered_until": None, "files": ()}
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in {*_INSTANTS, "slice", "files"})
 

@@ -2,15 +2,15 @@
 
     <root>/<exchange>/<timeframe>/<YYYY-MM-DD>/<symbol>.parquet
 
-A file has the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value metadata
-"titan10" describes the fetch of the slice as JSON. Any Parquet reader can read the file. A new file is written under a
-temporary name and then renamed. Therefore a file under its final name is complete, even if a process is killed at any
-time.
+A file has the columns exchange, symbol, timeframe, time (UTC, milliseconds), open, high, low, close and volume. Its
+key-value metadata "titan10" describes the fetch of the slice as JSON. Any Parquet reader can read the file. A new file
+is written under a temporary name and then renamed. Therefore a file with its final name is complete, even if the
+process is killed while it writes.
 
-After a power failure, a file can have lost its content if it was not synced to the disk. Its checksums show this, and
-the candles are requested again. But if an exchange serves only recent candles, it possibly no longer serves the lost
-candles. Therefore each file of such an exchange is synced at once. All other files are synced together at the end of a
-fetch, which takes a third of the CPU time of separate syncs. `landing/names.py` creates the file names.
+A power failure can destroy the content of files that were not synced to the disk. The checksums in a file show the
+damage, and the candles are requested again. But an exchange that serves only recent candles possibly no longer serves
+the lost candles. Therefore each file of such an exchange is synced at once. All other files are synced together at the
+end of a fetch. This takes a third of the CPU time of separate syncs. `landing/names.py` creates the file names.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _EXCHANGE = re.compile(r"[a-z0-9_]+")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
-# device, inode, size and time of change; files with different contents have different identities
+# The device, inode, size and time of change of a file. If the file is replaced, its identity changes.
 FileIdentity = tuple[int, int, int, int]
 
 
 class LandingZone:
-    """The landed slices in the folder `root`. The first write creates this folder. Threads can share an instance."""
+    """The landed slices in the folder `root`. The first write creates the folder. Threads can share an instance."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -88,13 +88,16 @@ class LandingZone:
     def write(self, fetched: FetchedSlice) -> FetchedSlice:
         """Write the slice, replace its earlier file, and return the slice as it is stored on the disk.
 
-        No row that an exchange sent is lost. Candles before the horizon of the new fetch cannot be fetched again.
-        Therefore valid candles of the earlier file before the horizon are copied to the new file, and the note of the
-        record contains their number. The slice can then be stored again from the new file alone. If a candle of the
-        earlier file is still missing in the new file, the earlier file is kept as evidence. Its new name is
-        `<symbol>.<time of its fetch>.<digest>.parquet.old`.
+        No row that an exchange sent is lost. The exchange no longer serves candles before the horizon of the new fetch.
+        If the earlier file has valid candles before this horizon that the new fetch does not have, they are copied to
+        the new file. The note of the record contains their number. Therefore the new file alone is sufficient to store
+        the slice in the database again.
 
-        Raises LandingError if the slice cannot be written. In this case, the earlier file still exists.
+        If another candle of the earlier file is missing in the new file, the earlier file is kept as evidence. Its new
+        name is `<symbol>.<time of its fetch>.<digest>.parquet.old`.
+
+        Raises LandingError if the slice cannot be written or synced. The earlier file is only replaced by a complete
+        new file.
         """
         slice_ = fetched.record.slice
         durable = fetched.record.horizon is not None
@@ -117,7 +120,7 @@ class LandingZone:
         return fetched
 
     def sync(self) -> None:
-        """Sync all written files to the disk, so that they are complete after a power failure.
+        """Sync all written files to the disk. They then keep their content after a power failure.
 
         Raises LandingError if the disk reports an error.
         """
@@ -166,7 +169,7 @@ class LandingZone:
                 return None
 
     def read_or_quarantine(self, slice_: Slice) -> FetchedSlice | None:
-        """Return the slice like `read`. If its file is unreadable, rename the file to `*.corrupt`, and return None."""
+        """Return the same as `read`. But if the file is unreadable, rename the file to `*.corrupt`, and return None."""
         try:
             return self.read(slice_)
         except _UnreadableFile as error:
@@ -190,8 +193,8 @@ class LandingZone:
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
         """Return the records of the slices that have a file, in the given order.
 
-        If a file is unreadable, it is renamed to `*.corrupt`, and its slice is left out. So the slice is fetched again.
-        Raises LandingError if a file cannot be opened.
+        If a file is unreadable, it is renamed to `*.corrupt`, and its slice is left out as if it had no file. Raises
+        LandingError if a file cannot be opened.
         """
         found = {}
         for slice_ in slices:
@@ -201,7 +204,10 @@ class LandingZone:
         return found
 
     def remove(self, exchange: str, symbol: str) -> int:
-        """Remove all files of the symbol's series, including evidence. Return the number of removed files."""
+        """Remove all files of the symbol's series, including evidence. Return the number of removed files.
+
+        Files with the name of an older version (see `former_file_name`) stay.
+        """
         if not _EXCHANGE.fullmatch(exchange):
             raise LandingError(f"{exchange!r} is not the id of an exchange")
         name = symbol_name(exchange, symbol)
@@ -217,11 +223,11 @@ class LandingZone:
         if not durable and self.root.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             return
-        with self._creating:  # no thread may rely on a folder that another thread has created but not synced
+        with self._creating:  # one thread must not use a folder that another thread has created but not synced yet
             for part in (*reversed(folder.parents), folder):
                 is_new = not part.is_dir()
-                # An existing folder below the root was possibly created by another process and not synced. So this
-                # process syncs it once.
+                # Another process possibly created this folder below the root and did not sync it. So this process syncs
+                # each existing folder once.
                 is_below_root = self.root in part.parents
                 if is_new or (is_below_root and part not in self._on_disk):
                     part.mkdir(exist_ok=True)
@@ -236,7 +242,7 @@ class LandingZone:
             return None
 
     def _located(self, slice_: Slice) -> Path:
-        """Return the path of the slice's file. An older version has possibly written the file under another name."""
+        """Return the path of the slice's file, which can still have the name that an older version gave it."""
         path = self.path(slice_)
         former_name = former_file_name(slice_.series)
         if former_name is None or path.exists():
@@ -260,7 +266,7 @@ def _advice(error: OSError) -> str:
 
 
 class _UnreadableFile(LandingError):
-    """The error for a landed file that can be opened, but does not have the content that was written."""
+    """The error for a landed file that can be opened, but whose content is damaged or belongs to another slice."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -276,9 +282,9 @@ def _quarantine(error: _UnreadableFile) -> None:
 
 
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
-    """Return the fetched slice, together with those candles of the earlier file that cannot be fetched again.
+    """Return the fetched slice, with the candles of the earlier file that the exchange no longer serves.
 
-    A candle of the earlier file is kept if it is valid, begins before the horizon of the new fetch, and is absent from
+    A candle of the earlier file is added if it is valid, begins before the horizon of the new fetch, and is absent from
     the new fetch.
     """
     record = fetched.record
@@ -303,11 +309,12 @@ def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableF
 
 def _encoded(fetched: FetchedSlice) -> pa.Buffer:
     table, sink = _table(fetched), pa.BufferOutputStream()
-    # These options were measured on 24 days of real 1m candles. With plain values, a day takes 29.7 kB and 0.77 ms.
-    # With dictionaries, it takes 38 kB and 1.1 ms. With values that are split by byte, it takes 38.6 kB and 0.6 ms.
-    # zstd level -1 takes 60 % of the time of level 1 and 2 % more space. Level 6 saves 5 % of the space and takes twice
-    # the time. LZ4 saves a quarter of the time and takes 9 to 26 % more space. The columns without compression are
-    # small because of their encoding. Their compression would take a quarter of the time and would not save space.
+    # These options were measured on 24 slices of real 1m candles. With plain values, a slice takes 29.7 kB and 0.77 ms.
+    # With dictionaries, a slice takes 38 kB and 1.1 ms. With values that are split by byte, it takes 38.6 kB and
+    # 0.6 ms. zstd level -1 takes 60 % of the time of level 1 and 2 % more space. Level 6 saves 5 % of the space and
+    # takes twice the time. LZ4 saves a quarter of the time and takes 9 to 26 % more space. The columns without
+    # compression are small because of their encoding. Compressing them would save no space and take a quarter of the
+    # time.
     with parquet.ParquetWriter(
         sink,
         table.schema,
@@ -336,7 +343,7 @@ def _table(fetched: FetchedSlice) -> pa.Table:
 
 @lru_cache(1024)  # the slices of a series have the same columns
 def _key_columns(series: Series, length: int) -> list[pa.DictionaryArray]:
-    """Return the columns with the exchange, the symbol and the timeframe. Readers of the file see columns of texts."""
+    """Return the columns with the exchange, the symbol and the timeframe. Readers of the file see string columns."""
     same = np.zeros(length, np.int8)
     keys = (series.exchange, series.symbol, series.timeframe.name)
     return [pa.DictionaryArray.from_arrays(same, [key]) for key in keys]

@@ -1,4 +1,4 @@
-"""Stores alerts in the database. Therefore open alerts survive a restart."""
+"""Stores alerts in the database, so that open alerts survive a restart."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from titan10_dagster.store.statements import statement
 
 
 class AlertStore:
-    """Reads and writes alerts. At most one alert of a kind and subject is open at a time."""
+    """Reads and writes alerts. For each kind and subject, at most one alert is open at a time."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Return the open alerts.
-
-        An alert is open until it has ended and its end has been reported to every address.
-        """
+        """Return the open alerts. An alert is closed by `keep`, after the end of the problem was reported."""
         return [_alert(row) for row in self._db.query(statement("open_alerts"))]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
         """Store the alerts in `keep`, delete the alerts in `forget`, and close the alerts in `done`.
 
-        All of this is one transaction.
+        All changes are made in one transaction.
 
-        If an alert begins again before the end of the earlier alert was reported, the earlier alert is closed.
+        If an alert in `keep` has the same kind and subject as an open alert that began at another time, the open alert
+        is closed.
         """
         with self._db.transaction() as cursor:
             for alert in forget:

@@ -1,4 +1,4 @@
-"""Audit: finds slices for which the rows of the tables slice_ledger, candles and gaps contradict each other."""
+"""Audit: finds slices for which the tables slice_ledger, candles and gaps contradict each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from titan10_dagster.store.statements import statement
 class Unaccounted:
     """A slice for which the tables contain contradictory numbers of candles.
 
-    `expected` and `present` are the numbers in the ledger. Both are 0 if the ledger has no row for the slice. `stored`
+    `expected` and `present` are the numbers in the ledger. They are 0 if the ledger has no row for the slice. `stored`
     is the number of candles in the table candles. `in_gaps` is the number of missing candles in the table gaps. For a
     correct slice, stored = present and stored + in_gaps = expected.
     """
@@ -30,7 +30,7 @@ class Unaccounted:
 def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
     """Return the slices with contradictory numbers, from the UTC day `first` to the UTC day `last`, both included.
 
-    The list is empty if only Titan-10 has written to these tables.
+    Titan-10 always changes the tables together. So a contradiction shows that another program has changed a table.
     """
     parameters = {
         "exchange": exchange,

@@ -1,8 +1,8 @@
-"""Conversion between PostgreSQL's binary COPY format and numpy, without a Python object for each row.
+"""Converts between PostgreSQL's binary COPY format and numpy arrays. No Python object is made for a single row.
 
 The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field consists of its size
-(int32) and its bytes, big-endian. In this module all fields except leading constants have 8 bytes: bigint, double
-precision, timestamptz.
+(int32) and its bytes, big-endian. In this module, the constants at the start of a row can have any size. All other
+fields have 8 bytes: bigint, double precision or timestamptz.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BUFFER = 1 << 18
 
 
 def rows(constants: Sequence[str | int | None], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return rows in COPY's binary format. Each row begins with the same constants, followed by its column values.
+    """Return rows in COPY's binary format. Each row has the constants (the same in all rows), then its column values.
 
     constants: each constant is a string, an int (stored as bigint), or None (stored as NULL).
     columns: arrays of equal length. datetime64[ms] and datetime64[us] (naive, UTC) are stored as timestamptz, int64 as

@@ -1,8 +1,8 @@
 """Stores the circuit breakers and paces of the exchanges in the database, where all runs and sensors share them.
 
-This module has its own connections, and a connection waits at most 0.1 s for a lock. If another process has locked an
-exchange's row, the connection is returned to the pool, and the change is tried again a little later. Therefore neither
-a write of candles nor a locked row can delay the breakers of other exchanges.
+This module has its own pool of connections, and a statement waits at most 0.1 s for a lock. If another process has
+locked an exchange's row, the connection is returned to the pool, and the change is tried again a little later.
+Therefore neither a write of candles nor a locked row can delay the breakers of other exchanges.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _OF_EXCHANGE = f"{_SELECT} WHERE exchange = %s"
 
 
 class HealthStore:
-    """Reads and changes the Health of exchanges. The breaker of an exchange without a row is closed."""
+    """Reads and changes the Health of exchanges. An exchange that has no row yet has a closed breaker."""
 
     def __init__(self, db: Database) -> None:
         self.pool = db.separate_pool("breakers", max_connections=_CONNECTIONS, session=_SESSION)
 
     def load(self, exchange: str) -> Health:
-        """Return the exchange's Health. This never waits for a lock."""
+        """Return the exchange's Health. This only reads, so it does not wait for a locked row."""
         return _health_of(exchange, self.pool.query(_OF_EXCHANGE, [exchange]))
 
     def load_all(self) -> dict[str, Health]:
@@ -70,12 +70,13 @@ class HealthStore:
         return {row.exchange: row.requests for row in self.pool.query(of_exchanges, [hour])}
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        """Apply `change` to the exchange's Health, then store and return the result.
+        """Apply `change` to the exchange's Health, then store and return the result. `change` can be called repeatedly.
 
         If `change` returns the same Health, the database is only read. Otherwise this function locks the exchange's
-        row, so that no other process changes the Health at the same time. Information from an exchange must not get
-        lost. Therefore the transaction is repeated while the database is unavailable or another process has locked
-        the row. `change` is possibly called several times.
+        row, so that no other process changes the Health at the same time.
+
+        Information from an exchange must not get lost. Therefore the call is repeated while the database is unavailable
+        or another process has locked the row. If this lasts about two minutes, DatabaseUnavailable is raised.
         """
         return retrying(lambda: self._apply_if_needed(exchange, change))
 
@@ -97,7 +98,7 @@ class HealthStore:
 
 
 def _when_unlocked(run: Callable[[], T]) -> T:
-    """Call `run` and return its result. Repeat the call while another process holds a lock, for up to two minutes."""
+    """Call `run` and return its result. While another process holds a lock, repeat the call, for up to two minutes."""
     deadline, pauses = time.monotonic() + _LOCKED_FOR, deque(_PAUSES)
     while True:
         try:

@@ -1,4 +1,8 @@
-"""Finds breaks and mass restatements while slices are written, and records both in the same transaction."""
+"""Finds breaks and mass restatements while slices are written, and records them in the transaction of the write.
+
+A break is a time at which the unit of a series' prices changes (see `candles/breaks.py`). A mass restatement is a write
+that changes half or more of the stored candles of a slice.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,13 @@ from titan10_dagster.store.identities import EventKind, forget_breaks, record_br
 from titan10_dagster.store.merge import Change
 from titan10_dagster.store.statements import key, statement
 
-# A mass restatement changes at least this many candles, and at least this share of the slice's stored candles.
+# A mass restatement changes at least FEWEST_RESTATED candles, and at least the share MASS_SHARE of the slice's stored
+# candles.
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
-# To find breaks, written candles are also compared with the candles that were stored before and after them. Stored
-# candles that are further away than this are not compared.
+# To find breaks at the ends of a write, the written candles are compared with the nearest stored candles before and
+# after them. Stored candles that are further away than this are not compared.
 LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
@@ -45,10 +50,11 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """A search for breaks within and between the slices of one write.
+    """Searches for breaks within the slices of one write, between these slices, and next to stored candles.
 
-    The search collects the candles at both ends of each slice. A `live` write does not compare a slice with the candles
-    after the slice, because these candles do not exist yet.
+    Each slice is searched when it is written. The candles at its two ends are kept until all slices are written, and
+    are then compared with the neighbouring candles. After a `live` write there are no candles after the last slice, so
+    they are not searched for.
     """
 
     live: bool = False
@@ -57,7 +63,10 @@ class BreakFinder:
     _seen_at: dict[Series, datetime] = field(default_factory=dict)
 
     def observe(self, change: Change) -> None:
-        """Search a slice for breaks, and keep the candles at its ends. A slice without changes is ignored."""
+        """Search a written slice for breaks, and keep the candles at its ends.
+
+        If the write did not insert or change a candle of the slice, nothing happens.
+        """
         if not change.inserted and not change.restated:
             return
         slice_, given = change.incoming.slice, change.incoming.candles
@@ -71,7 +80,7 @@ class BreakFinder:
         self._seen_at[slice_.series] = change.incoming.record.fetched_at
 
     def record(self, cursor: Cursor) -> None:
-        """Record the breaks of all observed series. Breaks that the candles no longer show are deleted."""
+        """Record the breaks of all observed series. Delete recorded breaks that the candles no longer show."""
         for series, ends in self._ends.items():
             breaks = list(self._within[series])
             stretches = []
@@ -92,8 +101,9 @@ class BreakFinder:
     def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
         """Return the stored candles directly before and directly after a run of slices.
 
-        The candles before the run are empty if the write did not change the first candle of the run. The candles after
-        the run are empty if the write is `live`, or if the write did not change the last candle of the run.
+        If the write did not add or change the first candle of the run, no candles before the run are returned. If the
+        write did not add or change the last candle of the run, or if the write is `live`, no candles after the run are
+        returned.
         """
         before = after = Candles.empty()
         if run[0].opens:
@@ -104,11 +114,11 @@ class BreakFinder:
 
 
 def _searched(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
-    """Return the stretch [start, end) that was searched for breaks. The search has found all breaks in this stretch."""
+    """Return the start and the end (exclusive) of the time in which the search has found all breaks."""
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:
-        # Breaks at the first candle were not searched, because an earlier write compared it with the candles before it.
+        # The first candle did not change, so it was not compared with the candles before it. An earlier write did this.
         start += series.timeframe.delta
     return start, end + series.timeframe.delta
 
@@ -127,8 +137,8 @@ def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
 def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) -> Candles:
     """Return up to SAMPLE stored candles directly before or after an instant, in order of time.
 
-    `name`: the statement, "candles_before" or "candles_after". The query has limits on the time, so that TimescaleDB
-    does not plan the query for all chunks.
+    `name`: the statement, "candles_before" or "candles_after". The query is limited to LONGEST_SILENCE around the
+    instant, so that TimescaleDB does not plan the query for all chunks.
     """
     instant = from_datetime64(time)
     earliest, latest = instant - LONGEST_SILENCE, instant + LONGEST_SILENCE
@@ -138,10 +148,7 @@ def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) 
 
 
 def record_mass_restatement(cursor: Cursor, change: Change) -> None:
-    """Record an event if the exchange restated most of a slice.
-
-    "Most" means: at least FEWEST_RESTATED candles, and at least the share MASS_SHARE of the slice's stored candles.
-    """
+    """Record an event if the change is a mass restatement (see FEWEST_RESTATED and MASS_SHARE)."""
     restated = change.restated
     if restated < FEWEST_RESTATED or restated < MASS_SHARE * len(change.stored):
         return

@@ -1,10 +1,14 @@
 """Creates and locks the chunks of the hypertable before a transaction writes to these chunks.
 
-The module exists for two reasons, both measured with TimescaleDB 2.23. First, while a transaction that has created a
-chunk is open, no other transaction can create a chunk. A write takes seconds, so exchanges would wait for each other.
-Therefore chunks are created in separate short transactions. Second, a transaction that first reads a chunk and then
-writes to the chunk can run into a deadlock with the compression job. Therefore the lock for writing is taken before the
-first read.
+A chunk is a part of the hypertable for some days. The module exists for two reasons, both measured with TimescaleDB
+2.23.
+
+First, after a transaction has created a chunk, no other transaction can create a chunk until the first one ends. A
+write takes seconds, so the writes of different exchanges would wait for each other. Therefore chunks are created in
+separate short transactions.
+
+Second, a transaction that first reads a chunk and then writes to the same chunk can run into a deadlock with the
+compression job. Therefore the lock for writing is taken before the first read.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chunks:
-    """The chunks that one transaction uses. `ready`: the UTC days with chunks that exist and are locked."""
+    """The chunks that one transaction uses. `ready`: the UTC days for which `prepare` was already called."""
 
     db: Database
     cursor: Cursor
@@ -34,9 +38,9 @@ class Chunks:
     timescaledb: bool | None = None
 
     def prepare(self, days: Iterable[date]) -> None:
-        """Create the chunks of the given days, and lock all chunks from the first to the last of these days.
+        """Create the missing chunks of the given days, and lock all chunks from the first to the last of these days.
 
-        If the table candles is a plain table, nothing happens.
+        Days for which this was already done are ignored. If the table candles is a plain table, nothing happens.
         """
         if self.timescaledb is None:
             self.timescaledb = self._has_timescaledb()
@@ -59,9 +63,9 @@ class Chunks:
         try:
             with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        # If the chunks cannot be created now, for example because the hypertable is locked, the write creates them.
+        # Possibly the hypertable is locked. Then the write itself creates the chunks later.
         except DatabaseUnavailable as error:
-            log.warning("The chunks were not created in advance, so the write creates them: %s", error)
+            log.warning("The chunks were not created in advance, so the write itself creates them: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:
         self.cursor.execute(statement("chunks_between"), {"first": first, "last": last})
@@ -74,7 +78,7 @@ class Chunks:
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
     """Create the chunk of each instant: insert a row at the instant, and delete the row in the same transaction.
 
-    Each DELETE reads a single chunk. A DELETE from the whole hypertable would wait if any chunk is being compressed.
+    Each DELETE concerns a single chunk. A DELETE from the whole hypertable would wait for the compression of any chunk.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0
@@ -83,6 +87,6 @@ def _create(cursor: Cursor, instants: list[datetime]) -> None:
         deleted += cursor.rowcount
     if deleted != len(instants):
         raise StoreError(
-            f"To create chunks, {len(instants)} placeholder rows were inserted. All of these rows must be deleted"
-            f" again, but {deleted} were deleted. All changes were rolled back. Repeat the run or the command"
+            f"To create chunks, {len(instants)} placeholder rows were inserted. Of these rows, {deleted} could be"
+            " deleted, but all of them must be deleted. All changes were rolled back. Repeat the run or the command"
         )

@@ -1,6 +1,6 @@
-"""Connections to PostgreSQL: a small pool that closes a connection as soon as the connection may be broken.
+"""Connections to PostgreSQL, in a small pool. A connection that may be broken is closed and not used again.
 
-Sessions use UTC. They have timeouts, so that no process waits forever for a dead server or for a lock. If the server
+All sessions use UTC, and have timeouts, so that no process waits forever for a dead server or for a lock. If the server
 cannot be reached, DatabaseUnavailable is raised. Callers use `retrying` to repeat a whole transaction. Rows are named
 tuples.
 """
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# URLs that are known to lead to a PostgreSQL server and not to a connection pooler. Each process checks a URL once.
+# URLs that lead to a PostgreSQL server and not to a connection pooler. A process checks a URL at its first connection.
 _direct: set[str] = set()
 
-# Timeouts are in milliseconds. Writers of one exchange wait for each other, so the lock timeout is longer than the
-# longest write.
+# Timeouts are in milliseconds. A write of an exchange waits until another write of this exchange has ended. Therefore
+# the lock timeout is longer than the longest write.
 SESSION: Mapping[str, str] = {
     "timezone": "UTC",
     "statement_timeout": "600000",
@@ -52,12 +52,12 @@ SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
-    # The JIT compiler is off. If a table has no statistics, PostgreSQL overestimates the cost of a query and compiles
-    # the query, which takes more time than it saves.
+    # The JIT compiler is off. If a table has no statistics, PostgreSQL overestimates the cost of a query, and compiles
+    # the query. This compilation takes more time than it saves.
     "jit": "off",
-    # The role or the database may have other values for these two settings. Such values would cause errors. With an
-    # idle timeout, idle sessions would lose their locks. With another isolation level, a writer that waited for a lock
-    # would not see what the previous holder of the lock had written. The backslash escapes the space.
+    # The role or the database may have other values for the next two settings, and these values would cause errors.
+    # With an idle timeout, idle sessions would lose their locks. With another isolation level, a writer that waited for
+    # a lock would not see what the previous holder of the lock has written. The backslash escapes the space.
     "idle_session_timeout": "0",
     "default_transaction_isolation": r"read\ committed",
 }
@@ -74,7 +74,8 @@ _CONNECTION: Mapping[str, Any] = {
 # libpq's message for an invalid parameter value. The error has no code, because no server was contacted.
 _IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
 
-# `connect` sets this setting. If a session has it, no pooler has dropped the session's settings; see `_refuse_pooler`.
+# `connect` gives each session this setting. If it is missing in a session, a pooler has dropped the session's settings;
+# see `_refuse_pooler`.
 _MARK = "titan10.session"
 # PgBouncer's message for a connection that sets session settings.
 _POOLER = "unsupported startup parameter"
@@ -87,9 +88,10 @@ _DIRECT = (
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """Open a connection to `url`, which begins with postgresql:// or postgresql+psycopg2://.
 
-    Settings in the URL override the settings in `session`. Raises DatabaseUnavailable if the server does not answer or
-    refuses the connection. Raises SettingsError if the URL is invalid or leads to a connection pooler. Error messages
-    never contain the password.
+    `session`: settings of the session. The same settings in the URL take precedence.
+
+    Raises DatabaseUnavailable if the server does not answer or refuses the connection. Raises SettingsError if the URL
+    is invalid or leads to a connection pooler. Error messages never contain the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in {**session, _MARK: "on"}.items())
@@ -114,9 +116,9 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
 def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None:
     """Raise SettingsError if the connection does not have the session settings of `connect`.
 
-    A pooler such as PgBouncer with `ignore_startup_parameters = options` drops these settings. Without the settings,
-    there would be no time-outs, and Dagster's tables would be created in another schema. A pooler also gives the same
-    session to several clients, so a client could get a session with the locks of another client.
+    A pooler drops these settings, for example PgBouncer with `ignore_startup_parameters = options`. Without the
+    settings, there would be no time-outs, and Dagster's tables would be created in another schema. A pooler also gives
+    the same session to several clients one after the other, so a client could get the locks of another client.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting(%s, true)", [_MARK])
@@ -131,7 +133,7 @@ class Database:
     """A pool of at most `max_connections` connections that threads can share.
 
     If all connections are in use, a thread waits until a connection is free. If a connection fails, the idle
-    connections are closed too, because the idle connections probably lead to the same dead server.
+    connections are closed too, because they probably lead to the same dead server.
     """
 
     def __init__(self, url: str, *, max_connections: int = 4, session: Mapping[str, str] = SESSION) -> None:
@@ -146,9 +148,9 @@ class Database:
         return f"<Database {shown(connection_parameters(self._url))}>"
 
     def separate_pool(self, name: str, *, max_connections: int, session: Mapping[str, str]) -> Database:
-        """Return the separate pool with this name, for work that must never wait for a connection of the main pool.
+        """Return another pool of connections to the same server. The first call with this name creates the pool.
 
-        The separate pool connects to the same server. The first call with a name creates the pool.
+        A separate pool is for work that must never wait until a connection of this pool is free.
         """
         with self._lock:
             if name not in self._separate:
@@ -159,8 +161,8 @@ class Database:
     def transaction(self) -> Iterator[Cursor]:
         """Open a cursor in a transaction. The transaction is committed at the end, or rolled back after an exception.
 
-        Raises DatabaseUnavailable if it may help to repeat the whole transaction. Raises StoreError for all other
-        errors of the server.
+        Raises DatabaseUnavailable after an error of the server if a repetition of the whole transaction may succeed.
+        Raises StoreError after other errors of the server.
         """
         with self._permits:
             connection = self._begin()
@@ -174,9 +176,10 @@ class Database:
                 self._give_back(connection)
 
     def query(self, statement: str, parameters: Any = None) -> list[Any]:
-        """Return the rows of one statement that only reads, as named tuples.
+        """Return the rows of one statement, as named tuples. The statement must only read.
 
-        This takes one round trip to the server. A transaction takes two more. Raises the errors of `transaction`.
+        This takes one round trip to the server. A transaction needs two more round trips. Raises the same errors as
+        `transaction`.
         """
         with self._permits:
             while True:
@@ -186,8 +189,8 @@ class Database:
                         cursor.execute(statement, parameters)
                         return cursor.fetchall()
                 except DatabaseUnavailable as error:
-                    # An idle connection of the pool fails after a restart of the server. Then the read is repeated
-                    # with another connection.
+                    # Possibly the server has restarted. Then the old connections of the pool are closed. So after an
+                    # error that closed an old connection, the read is repeated with another connection.
                     if is_new or not connection.closed:
                         self._close_idle_after(error, connection)
                         raise
@@ -198,11 +201,11 @@ class Database:
     def separate_transaction(self) -> Iterator[Cursor]:
         """Open a short transaction on a new connection, while the caller has another transaction open.
 
-        The connection does not come from the pool: threads that hold a connection and wait for a second connection
-        could wait forever. The connection is closed at the end.
+        The connection does not come from the pool. Otherwise all threads could hold a connection, and wait forever for
+        a second connection. The new connection is closed at the end.
 
-        The short transaction waits for a lock for at most 10 s. The reason for this limit: if the caller's own
-        transaction holds the lock, this is a deadlock that the server cannot detect.
+        The short transaction waits for a lock for at most 10 s. Possibly the caller's own transaction holds this lock.
+        The server cannot detect such a deadlock.
         """
         connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
         try:
@@ -215,8 +218,8 @@ class Database:
     def session(self) -> Iterator[Cursor]:
         """Open a cursor outside of a transaction, for statements that PostgreSQL rejects inside a transaction.
 
-        Each statement is committed immediately. The connection does not come from the pool. It is closed at the end, so
-        the settings and locks of the session end too.
+        Each statement is committed immediately. The connection is new and does not come from the pool. It is closed at
+        the end, and the settings and locks of the session end with it.
         """
         connection = connect(self._url)
         try:
@@ -243,8 +246,8 @@ class Database:
     def _begin(self) -> Connection:
         """Return a connection with an open transaction.
 
-        After a restart of the server, idle connections do not work. The statement that opens the transaction finds
-        this out, so no further statement is needed to test the connection.
+        After a restart of the server, idle connections do not work. For such a connection, the statement BEGIN fails.
+        Then the connection is closed, and the next one is used. So no extra statement is needed to test a connection.
         """
         while True:
             connection, is_new = self._idle_or_new()
@@ -259,10 +262,10 @@ class Database:
                 return connection
 
     def _idle_or_new(self) -> tuple[Connection, bool]:
-        """Return a connection outside of a transaction, and whether it is a new one.
+        """Return a connection without an open transaction, and whether the connection is new.
 
-        The connection is in autocommit mode. Without this mode, psycopg2 would begin each transaction itself, which
-        takes one more round trip to the server.
+        The connection is in autocommit mode. Otherwise psycopg2 would begin a transaction before each query. This takes
+        one more round trip to the server.
         """
         connection = self._pop()
         if connection is not None:
@@ -283,7 +286,7 @@ class Database:
             self._idle.append(connection)
 
     def _close_idle_after(self, error: DatabaseUnavailable, connection: Connection) -> None:
-        """Close the connection and the idle connections, unless the error is only a lock timeout."""
+        """Close the connection and the idle connections. If the error is only a lock timeout, close nothing."""
         if not _is_lock(error):
             self._drop(connection)
             self.close()
@@ -305,8 +308,8 @@ def _committed(connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # An error of ROLLBACK is ignored: if the server is gone, the transaction is gone too, and `_give_back` closes
-        # the connection.
+        # An error of ROLLBACK is ignored. It means that the connection is lost. Then the server ends the transaction
+        # itself, and `_give_back` closes the connection.
         with suppress(psycopg2.Error):
             _execute(connection, "ROLLBACK")
         raise
@@ -335,9 +338,9 @@ def single_row(cursor: Cursor) -> Any:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Replace an error of psycopg2 by DatabaseUnavailable if another attempt may help, and otherwise by StoreError.
+    """Replace an error of psycopg2 by DatabaseUnavailable if another attempt may succeed, and otherwise by StoreError.
 
-    If the command is ending after a signal, KeyboardInterrupt is raised instead.
+    If the command is ending because of a signal, replace the error by KeyboardInterrupt.
     """
     try:
         yield
@@ -349,8 +352,8 @@ def translated_errors() -> Iterator[None]:
 def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
     """Call `run` and return its result. Repeat the call while it raises DatabaseUnavailable, for about `seconds`.
 
-    `run` must be a whole transaction. The pauses between the calls grow from a fraction of a second to 15 seconds. They
-    are random, so that the writers of many exchanges do not all try again at the same time.
+    `run` must be a whole transaction. The pauses between the calls grow from a fraction of a second to 15 seconds. The
+    pauses are random, so that the writers of many exchanges do not all repeat their calls at the same time.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailable),

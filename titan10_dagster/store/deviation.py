@@ -1,4 +1,4 @@
-"""Compares the closes of one exchange with the closes of the other exchanges."""
+"""Compares the closes of one exchange with the median of the closes of all exchanges."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from titan10_dagster.store.statements import statement
 
 
 def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
-    """Return those `symbols` for which 1m candles of at least FEWEST_EXCHANGES exchanges are stored, in order.
+    """Return those `symbols` for which 1m candles of at least FEWEST_EXCHANGES exchanges are stored, sorted.
 
-    Symbols with candles of fewer exchanges cannot be compared.
+    A symbol with candles of fewer exchanges cannot be compared.
     """
     parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
     rows = db.query(statement("comparable_symbols"), parameters)
@@ -22,12 +22,16 @@ def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
-    """Return, for each symbol, the deviation of the exchange's closes on the UTC day. The result is in order of symbol.
+    """Return, for each symbol, how far the exchange's closes on the UTC day are from the median of all exchanges.
 
-    `limit`: the distance in basis points above which a minute deviates. One minute in EVERY_MINUTES is compared. Such a
-    minute is skipped if fewer than FEWEST_EXCHANGES exchanges have a 1m candle with a volume in this minute. Symbols
-    without a compared minute are left out. A comparison of 20 symbols of 5 exchanges takes 0.07 s. If every minute were
-    compared, a comparison would take 0.2 s. A run of 30 days makes 30 comparisons.
+    `limit`: a minute deviates if its distance is more than this number of basis points.
+
+    The result is in order of symbol. One minute in EVERY_MINUTES is compared. A minute is skipped if the exchange has
+    no 1m candle with a volume in this minute, or if fewer than FEWEST_EXCHANGES exchanges have one. Symbols without a
+    compared minute are left out.
+
+    For 20 symbols of 5 exchanges, the comparison of a day takes 0.07 s. It would take 0.2 s with every minute. A run of
+    30 days makes 30 comparisons.
     """
     parameters = {
         "exchange": exchange,

@@ -1,4 +1,8 @@
-"""Reads and writes the identities, breaks and events of series in the database."""
+"""Reads and writes the identities, breaks and events of series in the database.
+
+The identity of a symbol is the market to which its candles belong (`candles/identity.py`). A break is a time at which
+the unit of the prices changes (`candles/breaks.py`).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,8 @@ class EventKind(StrEnum):
     FILE_REPLACED = "file_replaced"
 
 
-# Events of these kinds need action: a check fails, and an alert is sent. The other kinds record what a user did with
-# a command (rename, drop).
+# Events of these kinds need the attention of a user, so they start an alert. The other kinds record what a user did
+# with a command (rename, drop).
 ALARMING = (
     EventKind.MARKET_CHANGED,
     EventKind.MARKET_AMBIGUOUS,
@@ -45,7 +49,7 @@ class SeriesEvent:
     """An event of a series. All instants are aware and UTC.
 
     `timeframe` is empty if the event belongs to all timeframes. `at`: the time of the candles to which the event
-    belongs, or None if it belongs to the whole series.
+    belongs, or None if the event belongs to no certain time.
     """
 
     exchange: str
@@ -60,9 +64,9 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol that belongs to another market than before.
+    """A symbol that now belongs to another market than before.
 
-    The market is `market_id` since `valid_from` (aware, UTC). Before that, the market was `former_id`.
+    The market is `market_id` since `valid_from` (aware, UTC). Before this time, the market was `former_id`.
     """
 
     symbol: str
@@ -74,8 +78,8 @@ class ChangedIdentity:
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
     """Return the current identity of each symbol with stored candles.
 
-    This is the identity that was recorded last. If no identity is recorded, the identity comes from the stored market
-    list.
+    The current identity is the identity that was recorded last. If none is recorded, the identity comes from the stored
+    market list. A symbol that is not in this list either is left out.
     """
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
@@ -85,13 +89,16 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return the given symbols that belong to another market than before, with the current and the former market."""
+    """Return those given symbols that now belong to another market, each with its current and its former market."""
     changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
     return {symbol: identity for (_, symbol), identity in changed.items()}
 
 
 def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
-    """Return those given pairs (exchange, symbol) that belong to another market than before, each with both markets."""
+    """Return those given pairs (exchange, symbol) that now belong to another market.
+
+    Each pair is returned with its current and its former market.
+    """
     ordered = sorted(markets)
     parameters = {
         "exchanges": [exchange for exchange, _ in ordered],
@@ -107,9 +114,10 @@ def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tu
 def record_change(cursor: Cursor, change: IdentityChange) -> None:
     """Record that a symbol now belongs to a different market.
 
-    This stores the new identity, breaks in all series of the symbol, and an event. Each series gets a break at the end
-    of its last stored candle, because later candles are fetched from the new market. If this end is not a midnight, the
-    series gets a second break at the midnight before, because later the whole day is fetched again from the new market.
+    The function stores the new identity, an event, and breaks in all series of the symbol. Each series gets a break at
+    the end of its last stored candle, because later candles come from the new market. If this end is not a midnight,
+    the series gets a second break at the midnight before. The reason is that the whole day is fetched again after its
+    end, and then comes from the new market.
     """
     cursor.execute(
         statement("change_identity"),
@@ -143,8 +151,8 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
             statement("record_break"),
             (*key(series), found.at, found.kind.value, found.price_factor, found.volume_factor, seen_at),
         )
-        # This text is part of the key of the event. With another wording, breaks that are already recorded would be
-        # recorded a second time.
+        # This text is part of the event's key in the database. If you change the wording, breaks that are already
+        # recorded get a second event.
         detail = (
             f"{series} breaks at {found.at:%Y-%m-%d %H:%M} UTC ({found.kind.value.replace('_', ' ')}): the price is "
             f"{found.price_factor:.6g} times the one before, the typical volume {found.volume_factor:.6g} times. "
@@ -154,9 +162,9 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
 
 
 def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
-    """Delete the breaks in [start, end) that are not in `kept`, because the candles no longer show these breaks.
+    """Delete the breaks in [start, end) that are not in `kept`. The candles no longer show these breaks.
 
-    Breaks that were caused by a change of the market are not deleted.
+    Breaks of the kind `market` (a change of the market) are not deleted.
     """
     cursor.execute(
         statement("forget_breaks"),
@@ -181,18 +189,21 @@ def record_event(
     at: datetime | None,
     seen_at: datetime,
 ) -> None:
-    """Record an event. If the event is already recorded, only the time of its last observation is updated."""
+    """Record an event. If the same event is already recorded, only update the time of its last observation."""
     cursor.execute(statement("record_event"), (*series, kind.value, detail, at, seen_at, seen_at))
 
 
 def events_since(db: Database, exchange: str | None, since: datetime) -> list[SeriesEvent]:
-    """Return the events that were observed at or after `since`, newest first. `exchange`: None for all exchanges."""
+    """Return the events that were last observed at or after `since`, newest first.
+
+    `exchange`: None for the events of all exchanges.
+    """
     rows = db.query(statement("events_since"), {"exchange": exchange, "since": since})
     return [_event(row) for row in rows]
 
 
 def events_at(db: Database, exchange: str, start: datetime, end: datetime) -> list[SeriesEvent]:
-    """Return the events about candles of the exchange in [start, end), in order of time."""
+    """Return the events that belong to candles of the exchange in [start, end), in order of time."""
     rows = db.query(statement("events_at"), {"exchange": exchange, "start": start, "end": end})
     return [_event(row) for row in rows]
 

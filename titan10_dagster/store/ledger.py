@@ -1,4 +1,7 @@
-"""Reads and writes the ledger: the known facts about each slice. No candle has to be read to know these facts."""
+"""Reads and writes the ledger. For each slice, one row contains its state, its numbers of candles and its last fetch.
+
+Because of the ledger, these facts are known without reading the candles.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class LedgerRow:
 
     `expected`, `present` and `missing` are numbers of candles. `expected` is the sum of `present` and all numbers in
     `missing`. `quarantined` is the number of rows in quarantine that no valid candle has replaced. `fetched_at`,
-    `source`, `requests`, `retries`, `seconds` and `note` describe the fetch that gave the slice its `state`.
+    `source`, `requests`, `retries`, `seconds` and `note` describe the last fetch that had the result `state`.
     """
 
     slice: Slice
@@ -55,10 +58,10 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class CoverageRow:
-    """The summary of a series over a range of days.
+    """The summary of a series over a range of days. `first` and `last` are the first and the last day in the ledger.
 
     `slices` and `settled` are numbers of slices. `expected`, `present` and `missing` are numbers of candles. `sources`
-    contains, for each source, the number of slices that were last fetched from this source.
+    contains, for each source, the number of slices with this source in the ledger.
     """
 
     series: Series
@@ -74,12 +77,12 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """The summary of all series of an exchange. Days are UTC. A field for a day is None if there is no such day.
+    """The summary of all series of an exchange. Days are UTC. If there is no such day, the field is None.
 
     `first_settled` and `last_settled` are the first and the last day with a settled slice. A day is complete if every
     configured series is settled on this day. All days from the exchange's start to `complete_to` are complete. All days
-    from `complete_since` to yesterday are complete. `unasked` is the number of slices of configured series that have no
-    ledger row, from the start of each series to yesterday.
+    from `complete_since` to yesterday are complete. `unasked` is a number of slices without a ledger row: all such
+    slices of the configured series are counted, from the start of each series to yesterday.
     """
 
     exchange: str
@@ -112,10 +115,7 @@ class SeriesGap:
 def settled(
     db: Database, exchange: str, timeframe: Timeframe, symbols: Sequence[str], first: date, last: date
 ) -> dict[Slice, LedgerRow]:
-    """Return the settled slices of the given symbols from `first` to `last`, both included.
-
-    A settled slice is not fetched again.
-    """
+    """Return the settled slices of the given symbols from `first` to `last`, both included, with their ledger rows."""
     rows = slices(db, exchange, timeframe, symbols, first, last)
     return {row.slice: row for row in rows if row.state is SliceState.SETTLED}
 
@@ -139,7 +139,7 @@ def coverage(
 ) -> list[CoverageRow]:
     """Return the coverage of each series from `first` to `last`, both included, in order of exchange and symbol.
 
-    `exchange`: None means all exchanges. `first`, `last`: None means no bound.
+    `exchange`: None means all exchanges. `first`, `last`: None means that the range is not limited on this side.
     """
     parameters = {"exchange": exchange, "first": first, "last": last}
     return [
@@ -161,8 +161,8 @@ def coverage(
 def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[ExchangeSummary]:
     """Return the summary of each exchange that has slices or configured series, in order of name.
 
-    `starts`: the configured series, each with its start day. The ledger is read once and aggregated in memory, which
-    takes 0.45 s on one core for 730,000 slices.
+    `starts`: the configured series, each with its start day. The server reads the ledger once and aggregates the rows
+    in memory. This takes 0.45 s on one core for 730,000 slices.
     """
     with db.transaction() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
@@ -171,10 +171,11 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
 
 
 def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
-    """Return how far live polling has come, for each exchange that was polled since yesterday.
+    """Return, for each exchange with live slices of today or yesterday, until when its series were polled.
 
-    Only the series in `starts` count. The two instants (aware, UTC) are the ends of polled candles. The first instant
-    belongs to the series that is furthest ahead, and the second to the series that is furthest behind.
+    Each of the two instants (aware, UTC) is the end of the last polled candle of a series. The first instant belongs to
+    the series that was polled furthest, and the second instant to the series that is furthest behind. Only the series
+    in `starts` count.
     """
     rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
     return {row.exchange: (row.newest, row.oldest) for row in rows if row.newest}
@@ -190,9 +191,9 @@ def gaps(
     end: datetime | None = None,
     limit: int | None = None,
 ) -> list[SeriesGap]:
-    """Return the gaps with one of the given reasons that begin in [start, end), newest first.
+    """Return the gaps that begin in [start, end) and have one of the given reasons, newest first.
 
-    An argument that is None does not restrict the result.
+    If an argument is None, it does not restrict the result.
     """
     parameters = {
         "exchange": exchange,
@@ -206,15 +207,15 @@ def gaps(
 
 
 def known_days(db: Database, series: Sequence[Series], today: date) -> list[KnownDays]:
-    """Return the days before `today` with a ledger row, for the given series. Series with equal days are grouped."""
+    """Return the days before `today` with a ledger row, for the given series. Series with the same days are grouped."""
     parameters = {**_columns(series), "today": today}
     return [_known_days(row) for row in _query(db, "known_days", parameters)]
 
 
 def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
-    """Return, for each series, the first day that was fetched before the end of the next day; see `KnownDays`.
+    """Return, for each series, its first day on duty: the first day that was fetched before the end of the next day.
 
-    If a series has no such day, it is left out.
+    A series without such a day is left out. For the meaning of "on duty", see `planning/missing_days.py`.
     """
     rows = _query(db, "on_duty", _columns(series))
     return {series[row.number - 1]: row.since for row in rows}
@@ -233,8 +234,8 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
         "today": today,
         "open_reasons": [reason.value for reason, facts in REASONS.items() if not facts.settled],
     }
-    # `number` is the position of the row's series in `starts`, from 1. With thousands of rows, the construction of a
-    # new Series for each row would take longer than the SQL.
+    # `number` is the position of the row's series in `starts`, starting with 1. If there are thousands of rows, making
+    # a new Series for each row would take longer than the SQL.
     return [
         OpenSlice(
             slice=Slice(series[row.number - 1], row.day),
@@ -251,8 +252,9 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
     """Return the slices that are checked again for late candles.
 
-    A gap is checked until it has been observed four times. The checked gaps are halts, outages and broken candles of
-    any day, and minutes without trades on recent days of busy series.
+    These are the slices with a gap that has been observed fewer than four times, and that is of one of two kinds. The
+    first kind are halts, outages and broken candles of any day. The second kind are minutes without trades on recent
+    days of busy series.
     """
     busy_since = gaps_checked_since(today)
     parameters = {
@@ -281,7 +283,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
 
 
 def write(cursor: Cursor, rows: Sequence[LedgerRow]) -> None:
-    """Insert the rows, or replace the existing rows of their slices. There must be at most one row for each slice."""
+    """Insert the rows, or replace the existing rows of their slices. `rows`: at most one row for each slice."""
     execute_values(cursor, statement("write_ledger"), [_values(row) for row in rows], page_size=1000)
 
 

@@ -1,6 +1,7 @@
 """Updates quarantine, gaps and ledger of slices after their candles were written.
 
-All functions run in the transaction that wrote the candles. Therefore the four tables always agree.
+All functions run in the transaction that wrote the candles. Therefore the tables candles, quarantine, gaps and
+slice_ledger always agree.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _OF_A_CLOSING = frozenset({Reason.DELISTED, Reason.BEYOND_HORIZON})
 
 @dataclass(frozen=True, eq=False)
 class SliceObservation:
-    """The result of one fetch of a slice.
+    """The result of one fetch of a slice, after its candles were written.
 
-    `record`: the record of the fetch. `times`: the starts of all candles of the slice that are stored after the fetch
-    (datetime64[ms]). `broken`: the broken rows of the fetch. `live`: whether the fetch was a live poll.
+    `record`: the record of the fetch. `times`: the starts of all stored candles of the slice (datetime64[ms]).
+    `broken`: the broken rows of the fetch. `live`: whether the fetch was a live poll.
     """
 
     record: FetchRecord
@@ -67,18 +68,17 @@ class SliceObservation:
 
 
 def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
-    """Update quarantine, gaps and ledger for different slices of one exchange, and return their ledger rows in order.
+    """Update quarantine, gaps and ledger of different slices of one exchange. Return the ledger rows in the same order.
 
-    Slices without an observation possibly change too, in two cases. The rows of these slices are at the end of the
-    list.
+    In two cases, other slices of the observed series change too. The rows of these slices are at the end of the list.
 
-    - If an observation has a delisting date, the days from this date to the day before the observation are updated. The
-      reason is that the closing of a market is noticed only a day later. By then, the silence of the market may be
-      classified as no_trades. If the whole exchange was silent at the delisting date, the end of this silence is used
-      instead.
-    - A stored candle after a delisting shows that the market was only halted. Therefore the days before this candle
-      that are classified as delisted become unknown again. Older days that became beyond_horizon because of the
-      delisting become unknown again too.
+    - An observation has a delisting date. Then the gaps between this date and the observed slice are classified as
+      delisted. The reason is that the closing of a market is only noticed a day later, when its silence may already be
+      classified as no_trades. If the whole exchange was silent at the delisting date, the end of the shared silence is
+      used as the delisting date.
+    - A candle is stored that is later than a delisting. The candle shows that the market was only halted. Therefore the
+      reason of the earlier gaps changes from delisted to unknown. The reason beyond_horizon also changes to unknown if
+      a slice has it because its market counted as closed.
     """
     observations = _delisted_after_silences(cursor, observations)
     rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
@@ -106,8 +106,8 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
     """Return the observations. A delisting date within a shared silence of the exchange is moved to the silence's end.
 
-    A delisting date is the end of the last candle, because exchanges do not report the date. If the whole exchange was
-    silent from this candle on, the market was possibly delisted only during or after the silence.
+    Exchanges do not report delisting dates, so the end of the last candle is used. But if most of the exchange was
+    silent after this candle, the market was possibly delisted only during or after this shared silence.
     """
     moved = list(observations)
     numbers = [number for number, observation in enumerate(observations) if observation.record.delisted is not None]
@@ -122,11 +122,11 @@ def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObserva
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return observations of settled slices with gaps that must be classified as delisted.
+    """Return an observation for each slice that must be classified as delisted although it was not fetched now.
 
-    The result has a slice if three conditions hold. An observation in `observations` has a delisting date for the
-    series of the slice. The slice has a gap after this date, and the reason of the gap is not delisted yet. The slice
-    is not in `observations`.
+    For such a slice, four conditions hold. An observation in `observations` has a delisting date for the same series,
+    and is later than the slice. The slice has a gap after this date, and the reason of the gap may change to delisted.
+    The slice is settled. The slice is not in `observations` itself.
     """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
@@ -156,10 +156,10 @@ def _of_delistings(delistings: Sequence[SliceObservation]) -> dict[str, Any]:
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Revoke the reasons that come from a closed market, if a later candle of the series is stored.
+    """Change reasons back to unknown if they came from a closed market, but a later candle of the series is stored.
 
-    These reasons are delisted, and beyond_horizon if the note of the day says that the market is closed. Return the
-    changed ledger rows.
+    The reason delisted always comes from a closed market. The reason beyond_horizon comes from a closed market if the
+    ledger's note of the slice says that the market is closed. Return the changed ledger rows.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})
@@ -187,7 +187,7 @@ def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -
 
 
 def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twice: Times) -> list[Gap]:
-    """Return the slice's gaps after the observation. Future candles of the current day are not in a gap."""
+    """Return the slice's gaps after the observation. Candles that have not ended yet are in no gap."""
     slice_ = observation.slice
     end = slice_.start + _due(observation) * slice_.series.timeframe.delta
     explained = explain(observation.times, slice_, observation.evidence(broken_twice), before)
@@ -197,10 +197,10 @@ def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twic
 def ledger_row(
     observation: SliceObservation, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None
 ) -> LedgerRow:
-    """Return the slice's new ledger row.
+    """Return the slice's new ledger row. `known`: the existing row, or None.
 
-    If the existing row `known` has a higher state, the new row keeps this state, and the facts about the fetch that led
-    to this state.
+    If the state of the existing row is higher than the state of this observation, the new row keeps the existing state
+    and the existing facts about the fetch. Only the numbers of candles and of quarantined rows change.
     """
     record, timeframe = observation.record, observation.slice.series.timeframe
     row = LedgerRow(
@@ -234,9 +234,9 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(observation: SliceObservation) -> int:
-    """Return the number of candles of the slice that have ended at the time of the observation.
+    """Return the number of candles of the slice that the observation covers: those that had ended, from midnight on.
 
-    If a stored candle is later than this time, the candles up to the last stored candle count too.
+    If a stored candle is later than that, all candles up to the last stored candle count.
     """
     slice_, timeframe = observation.slice, observation.slice.series.timeframe
     ended = (observation.record.until - slice_.start) // timeframe.delta
@@ -251,9 +251,8 @@ def _due(observation: SliceObservation) -> int:
 class _Quarantined:
     """The quarantine of a slice after an observation.
 
-    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of the rows that two
-    answers contained with the same broken values. The second answer is the observed answer. The first answer was
-    received at least OBSERVATION_SPACING earlier.
+    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of the broken rows of this
+    observation that an earlier answer contained with the same values, at least OBSERVATION_SPACING ago.
     """
 
     unresolved: int = 0
@@ -265,9 +264,9 @@ class _Quarantined:
 
 
 def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
-    """Store the broken rows. If a valid candle is stored now for a quarantined row, mark the row as resolved.
+    """Store the broken rows of the observations, and return the remaining quarantine of each slice.
 
-    Return the remaining quarantine of each slice.
+    A quarantined row is marked as resolved if a valid candle with its time is stored now.
     """
     broken: list[tuple[Any, ...]] = []
     for observation in observations:
@@ -299,7 +298,7 @@ def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
-    """Return the gaps of each of the given slices in order of time.
+    """Return the gaps of each given slice, in order of time.
 
     `slices`: at least one slice. All slices belong to one exchange.
     """

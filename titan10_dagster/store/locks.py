@@ -1,15 +1,17 @@
-"""Locks that let one writer work at a time.
+"""The locks of the database. Only one process at a time can hold a lock.
 
-Writers of one exchange call `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
-that has the right to change this table can lock a row. The other locks are advisory locks. Each advisory lock has a
-number, which other programs must not use for their own locks in this database. Any role that can connect can take an
-advisory lock, unless the server's administrator forbids it (docs/howto/deploy.md).
+Each write of an exchange calls `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
+that has the right to change this table can lock a row.
+
+The other locks are advisory locks. Each advisory lock has a number. Other programs must not use these numbers for their
+own locks in this database. By default, any role that can connect can take an advisory lock. docs/howto/deploy.md shows
+how to forbid it.
 
 | lock | held by | purpose |
 |-|-|-|
-| MIGRATIONS | a session | only one of several starting processes migrates the schema |
-| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed during their compression |
-| POLICIES | a transaction | only one process at a time changes the policies of TimescaleDB |
+| MIGRATIONS | a session | if several processes start at the same time, only one of them migrates the schema |
+| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed while they are compressed |
+| POLICIES | a transaction | two processes do not change the policies of TimescaleDB at the same time |
 """
 
 from __future__ import annotations
@@ -25,19 +27,18 @@ MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
 POLICIES = 7_310_424_203
 
-NOT_WAITING = 50  # milliseconds; a short wait is used, because PostgreSQL has no INSERT with NOWAIT
+NOT_WAITING = 50  # in ms; the lock timeout of a write that must not wait. PostgreSQL has no INSERT with NOWAIT
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Lock the exchange until the end of this transaction, so that no other transaction writes it.
+    """Lock the exchange until the end of this transaction, so that no other transaction writes data of the exchange.
 
-    Without `patience`, wait for this lock until the lock timeout. With `patience`, do not wait for this lock (at most
-    50 ms), because other writers cannot use a connection that waits. `patience` is the longest wait for each lock that
-    the transaction needs afterwards.
+    `patience`: if None, the function waits for this lock until the lock timeout of the session. If not None, it waits
+        at most 50 ms, because other writers cannot use the connection during the wait. `patience` then becomes the lock
+        timeout for the rest of the transaction.
 
     Raises:
-        WriteUnderWay: another transaction has the lock, so the caller can try again later. Without `patience`, that
-            transaction held the lock for the whole lock timeout.
+        WriteUnderWay: another transaction still has the lock after the wait. The caller can try again later.
     """
     try:
         if patience is not None:

@@ -1,4 +1,4 @@
-"""Stores the latest market list of each exchange. Therefore runs do not have to request the list."""
+"""Stores the latest market list of each exchange, so that most runs do not have to request the list."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class MarketStore:
         self._db = db
 
     def load(self, exchange: str) -> list[Market]:
-        """Return all known markets of the exchange in order of symbol. Delisted markets are inactive."""
+        """Return all stored markets of the exchange, in order of symbol. Delisted markets are included as inactive."""
         rows = self._db.query("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
         return [_market(row) for row in rows]
 
     def symbols(self, exchange: str) -> set[str]:
-        """Return the symbols of all known markets of the exchange."""
+        """Return the symbols of all stored markets of the exchange, including delisted markets."""
         return {row.symbol for row in self._db.query("SELECT symbol FROM markets WHERE exchange = %s", [exchange])}
 
     def listed(self, configured: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """Return the configured symbols of each exchange that are in the exchange's stored market list.
+        """Return, for each exchange, its configured symbols that are in the stored market list.
 
-        If no market list of an exchange is stored, all its configured symbols are returned.
+        If no market list of an exchange is stored, all configured symbols of this exchange are returned.
         """
         names: list[str] = []
         symbols: list[str] = []
@@ -57,16 +57,19 @@ class MarketStore:
         return None
 
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
-        """Store the listing dates of markets. Unknown symbols are ignored.
+        """Store the listing dates of markets. Symbols without a stored market are ignored.
 
-        `listed`: the start of the first candle, by symbol.
+        `listed`: for each symbol, the start of its first candle.
         """
         rows = [(exchange, symbol, instant) for symbol, instant in listed.items()]
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
 
     def awaits_second_list(self, exchange: str, now: datetime) -> bool:
-        """Return whether changes in the last market list must be confirmed, and a second list can be requested now."""
+        """Return whether a second market list must confirm changes of the last list, and can be requested now.
+
+        The second list must come at least `candles.confirmation.APART` after the first list with these changes.
+        """
         waiting = "SELECT FROM markets WHERE exchange = %s AND unconfirmed_since <= %s LIMIT 1"
         return bool(self._db.query(waiting, [exchange, now - APART]))
 
@@ -79,14 +82,16 @@ class MarketStore:
         seen_at: the time at which the list was received.
         concerned: the configured symbols.
 
-        If a symbol with stored candles now belongs to a different market, its series gets a break, and an event is
-        recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles
-        of this symbol are stored, or the symbol is `concerned`, an event is recorded too.
+        A market that is missing in the new list becomes inactive. If the new list has no listing date for a market, the
+        stored listing date is kept.
 
-        A market that is missing in the new list becomes inactive. However, if more than a fifth of the active markets
-        are missing, inactive or different in the new list, the list may be wrong. Then the stored records of these
-        markets are kept until a second list contains the same changes; see `candles.confirmation`. If the new list has
-        no listing date for a market, the known listing date is kept.
+        If a symbol with stored candles now belongs to a different market, its series get a break, and an event is
+        recorded. If several active markets have the same symbol, the market of the stored candles is chosen. In this
+        case, an event is recorded if candles of the symbol are stored or the symbol is in `concerned`.
+
+        If more than a fifth of the active markets change in the same way (are missing, inactive or different), the new
+        list may be wrong. Then the stored records of these markets are kept until a second list contains the same
+        changes. `candles.confirmation` has the exact rules.
 
         Raises ValueError if the list is empty, because an empty list is a failed answer and does not mean a delisting.
         Raises ValueError if a market belongs to another exchange.
@@ -129,9 +134,9 @@ def _write_unconfirmed(cursor: Cursor, exchange: str, held: Mapping[str, Unconfi
 def _identified(
     cursor: Cursor, exchange: str, markets: Sequence[Market], seen_at: datetime, concerned: Iterable[str]
 ) -> list[Market]:
-    """Return one market for each symbol, and record changed and ambiguous markets.
+    """Return one market for each symbol. Record symbols that changed their market or belong to several markets.
 
-    This must run before the stored market list is replaced.
+    This function must be called before the stored market list is replaced, because it reads the stored list.
     """
     cursor.execute(statement("record_identities"), {"exchange": exchange})
     known = known_identities(cursor, exchange)

@@ -1,8 +1,8 @@
 """Writes candles into the table candles. Candles that are already stored with the same values are not written.
 
-The stored candles of a slice are read and compared in numpy. A join on the server takes longer, and would decompress
-chunks even if no candle changes. New candles are written directly into the table by COPY, without a temporary table.
-Candles with different values are upserted. The module `restatements` keeps their old values.
+The stored candles of a slice are read, and compared with the received candles in numpy. A join on the server would take
+longer, and would decompress chunks even if no candle changes. COPY writes new candles directly into the table, without
+a temporary table. Stored candles with other values are overwritten. The module `restatements` keeps their old values.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # the types of the sli
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The received candles of one slice in order of time.
+    """The received candles of one slice, in order of time.
 
-    Each value is here in two forms: as a double in `candles`, and as an integer with a scale. Both forms are exact.
+    Each value is present in two forms: as a double in `candles`, and as an integer with a scale. Both forms are exact.
     """
 
     record: FetchRecord
@@ -57,7 +57,10 @@ class Incoming:
 
 @dataclass
 class Scales:
-    """The latest scales of each series. They are used again, because scales that do not change compress best."""
+    """The latest scales of each series. The next slice uses the same scales if they fit.
+
+    The reason is that the column of the scales compresses best if the scales do not change.
+    """
 
     prices: dict[Series, float] = field(default_factory=dict)
     volumes: dict[Series, float] = field(default_factory=dict)
@@ -65,7 +68,7 @@ class Scales:
     def incoming(self, record: FetchRecord, candles: Candles) -> Incoming:
         """Return the valid candles of a slice with their integers and scales.
 
-        Every valid candle has exact integers, because the rule not_representable rejects all other candles.
+        The integers are exact, because the candle rule not_representable rejects candles without exact integers.
         """
         prices = _scaled(candles.values[_PRICES], self.prices, record.slice.series)
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
@@ -88,8 +91,9 @@ def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scale
 class Change:
     """The comparison of a slice's received candles with its stored candles.
 
-    `new`: for each received candle, True if the candle is not stored yet. `changed`: for each received candle, True if
-    the candle is stored with other values. `position`: for each received candle that is not new, its index in `stored`.
+    `stored`: the stored candles before the write. `new`: for each received candle, True if it is not stored yet.
+    `changed`: for each received candle, True if it is stored with other values. `position`: for each received candle
+    that is not new, its index in `stored`.
     """
 
     incoming: Incoming
@@ -117,7 +121,7 @@ class Change:
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Compare received candles with stored candles. Only the doubles are compared, and not integers and scales."""
+    """Compare received candles with stored candles. The doubles are compared, not the integers with their scales."""
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:
@@ -150,7 +154,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # The slices are sorted by series and day, as in the primary key, so that the inserts change few pages of its index.
+    # The rows are inserted in the order of the primary key (series, then day), so that few pages of its index change.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])
@@ -174,8 +178,8 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
     """Raise StoreError if a slice does not have the expected number of stored candles.
 
-    The ledger must contain the number of stored candles. If another program writes at the same time, this number can
-    differ from the expected number.
+    The expected number is written into the ledger, so it must be the number of stored candles. The numbers differ if
+    another program writes to the table at the same time.
     """
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))

@@ -1,8 +1,8 @@
-"""Migrates the database: applies the SQL files in sql/postgresql and sql/timescaledb that are missing, with yoyo.
+"""Migrates the database: applies the files in sql/postgresql and sql/timescaledb that were not applied yet, with yoyo.
 
-A migration can be repeated, killed at any time, and started by two processes at once. An advisory lock of the session
-lets only one process migrate at a time. The server releases the lock when the connection ends. Each SQL file and yoyo's
-record of it are committed in one transaction.
+You can start a migration several times, kill it at any time, and start it in two processes at once. An advisory lock
+lets only one process migrate at a time. The server releases this lock when the connection of the process ends. Each SQL
+file is applied in one transaction, which also contains yoyo's record of the file.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ _HOLDER = """
 
 OLDEST = "2.23"  # oldest supported version of TimescaleDB; older versions are not tested
 
-# No timeouts: it takes long to convert a large plain table into a hypertable, and other processes wait for the lock.
+# A migration has no timeouts, because the conversion of a large plain table into a hypertable takes long.
 _PATIENT = {**SESSION, **{name: "0" for name in SESSION if name.endswith("_timeout")}}
 
 
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     """Apply the missing migrations, and return their names in order. The list is empty if no migration was missing.
 
-    TimescaleDB is used if the server has version 2.23 or newer and `timescaledb` is True. Raises DatabaseUnavailable if
-    the server cannot be reached. Raises MigrationError if the server rejects a migration, or if an older version of
-    TimescaleDB is installed in the database.
+    `timescaledb`: whether to use TimescaleDB, if the server has version 2.23 or newer and this role may install it.
+
+    Raises DatabaseUnavailable if the server cannot be reached. Raises MigrationError if the server rejects a migration,
+    if the database has no schema that can be used, or if an older version of TimescaleDB is installed in the database.
     """
     logging.getLogger("yoyo").setLevel(logging.WARNING)  # below this level, yoyo logs every statement
     with _Backend(url) as backend, backend.lock():
@@ -66,7 +67,10 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
 
 
 def pending(connection: Connection) -> list[str]:
-    """Return the names of the missing migrations in sql/postgresql, in order. The database is not changed."""
+    """Return the names of the migrations in sql/postgresql that were not applied yet, in order.
+
+    The database is only read.
+    """
     names = sorted(path.stem for path in folder("postgresql").glob("*.sql") if not path.stem.endswith(".rollback"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [default_migration_table])
@@ -91,8 +95,8 @@ def _apply(backend: _Backend, folders: list[str], schema: str) -> list[str]:
 def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
     """Yield the folders with the migrations for a schema.
 
-    The first migration grants rights on the schema `public` by name, and existing migrations are never changed. For
-    another schema, the files are therefore copied, and the copies contain the name of this schema instead of `public`.
+    The first migration grants rights on the schema with the name `public`, and existing migrations are never changed.
+    Therefore, for a schema with another name, the files are copied, and the name is replaced in the copies.
     """
     if schema == "public":
         yield [folder(name) for name in folders]
@@ -109,20 +113,21 @@ def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
 
 
 def _schema_of(backend: _Backend) -> str:
-    """Return the schema in which tables are created: the first existing schema of the search path.
+    """Return the schema in which tables are created: the first schema of the search path that this role can use.
 
-    Raises MigrationError if no schema of the search path exists, or if the schema's name would need quotes.
+    Raises MigrationError if there is no such schema, or if its name would need quotes in SQL.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT current_schema(), current_setting('search_path')")
         schema, path = cursor.fetchone()
     if schema is None:
         raise MigrationError(
-            f"no schema of the search path ({path}) exists: run CREATE SCHEMA with the first name of this path"
+            f"the search path ({path}) has no schema that this role can use: run CREATE SCHEMA for one of its schemas "
+            '("$user" stands for the name of the role), or run GRANT USAGE ON SCHEMA if the schema exists'
         )
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
         raise MigrationError(
-            f"the schema {schema!r} cannot be used: rename it, with lower-case letters, digits and _ only"
+            f"the schema {schema!r} cannot be used: rename it, so that it has only lower-case letters, digits and _"
         )
     return str(schema)
 
@@ -131,16 +136,17 @@ def _advice(error: psycopg2.Error) -> str:
     """Return a description of the error. For a known error, the description says what to do."""
     if "start background process" in str(error):
         return (
-            f"TimescaleDB runs its jobs as the owner of the tables, but this role cannot log in: run ALTER ROLE ... "
+            f"TimescaleDB runs its jobs as the owner of the tables, but the owner cannot log in: run ALTER ROLE ... "
             f"LOGIN for it, or let another role own the tables. ({sentence(error)})"
         )
     return str(translated(error))
 
 
 def _extend(backend: _Backend) -> bool:
-    """Install TimescaleDB in the database if the server has the extension and this role may install it.
+    """Install TimescaleDB in the database if the server has a supported version and this role may install it.
 
-    Return whether the extension is installed in the database now. Raises MigrationError if its version is too old.
+    Return whether the extension is installed in the database now. Raises MigrationError if a version is already
+    installed in the database that is too old.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -159,7 +165,7 @@ def _extend(backend: _Backend) -> bool:
             return False
         if _is_too_old(*offered):
             log.warning(
-                "the server has TimescaleDB %s, but %s or newer is needed: candles stay uncompressed",
+                "the server has TimescaleDB %s, but %s or newer is needed: candles are not compressed",
                 *offered,
                 OLDEST,
             )
@@ -167,7 +173,7 @@ def _extend(backend: _Backend) -> bool:
         try:
             cursor.execute("CREATE EXTENSION timescaledb")
         except psycopg2.errors.InsufficientPrivilege:
-            log.warning("the server has TimescaleDB, but this role cannot install it: candles stay uncompressed")
+            log.warning("the server has TimescaleDB, but this role cannot install it: candles are not compressed")
             return False
     return True
 
@@ -175,8 +181,9 @@ def _extend(backend: _Backend) -> bool:
 def _refuse_too_old(installed: str) -> None:
     if _is_too_old(installed):
         raise MigrationError(
-            f"this database has TimescaleDB {installed}, but {OLDEST} or newer is needed: install it on the server and "
-            "run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'`, or use a database without the extension."
+            f"this database has TimescaleDB {installed}, but {OLDEST} or newer is needed: install a newer version on "
+            "the server and run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'` in this database, or use a database "
+            "without the extension."
         )
 
 
@@ -204,9 +211,9 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
     def lock(self, timeout: float = 0) -> Iterator[None]:
         """Hold an advisory lock while the context is open.
 
-        This lock replaces yoyo's own lock. Yoyo's lock is a row, and the row remains after the process with the lock is
-        killed. The lock is tried again and again, because a process that waits inside a statement does not react to
-        Ctrl-C.
+        This lock replaces yoyo's own lock. Yoyo's lock is a row in a table, and the row remains if the process is
+        killed. If another process holds the advisory lock, this process tries to get the lock every LOCK_POLL_SECONDS.
+        It does not wait inside a statement, because it would not react to Ctrl-C during the statement.
         """
         waited = False
         while not self._try_lock():
@@ -226,7 +233,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
             return bool(cursor.fetchone()[0])
 
     def _holder(self) -> str:
-        """Return a description of the session that holds the lock, as far as this role is allowed to see it."""
+        """Return a description of the session that holds the lock. Some roles may not see its application name."""
         with self.connection.cursor() as cursor:
             cursor.execute(_HOLDER, [locks.MIGRATIONS])
             row = cursor.fetchone()

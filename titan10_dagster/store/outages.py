@@ -1,10 +1,11 @@
 """Classifies silences again after their evidence has changed. `candles.outages` describes the rules.
 
-A silence is a stretch without candles that is too long to be explained by a lack of trades. The evidence for a silence
-also comes from the days around the silence and from other exchanges. Such evidence may be stored hours later. Therefore
-each write flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges.
-The function reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and not on
-the order in which the data was written.
+A silence is a stretch without candles that a lack of trades does not explain. The evidence for a silence also comes
+from the days around the silence and from other exchanges. This evidence may be stored hours later. Therefore each write
+flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges.
+
+`classify_outages` reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and
+not on the order in which the data was written.
 """
 
 from __future__ import annotations
@@ -45,16 +46,19 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-# To find out whether another exchange traded, at most this many of its slices of a day are read: those with the most
-# candles. One candle in these slices proves that the exchange traded.
+# To find out whether another exchange traded during a silence, its slices of the same days are read. Of each day and
+# timeframe, only this many slices are read: the slices with the most candles. One candle is enough as a proof.
 _WITNESSES = 3
-_BATCH = 62  # maximum number of days that are read and classified together
+_BATCH = 62  # stretches of days are not joined if they would have more days than this together
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
 
 def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
-    """Record the days of the slices for the next call of `classify_outages`. All slices belong to one exchange."""
+    """Record that the next call of `classify_outages` must process the days of the slices.
+
+    `slices`: slices of one exchange, or nothing.
+    """
     if not slices:
         return
     flags = sorted({(slice_.series.timeframe.name, slice_.day) for slice_ in slices})
@@ -69,11 +73,11 @@ def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
 def classify_outages(db: Database) -> None:
     """Decide which gaps are minutes without trades, and which are silences that a lack of trades does not explain.
 
-    This is done for all exchanges, on the days that writes have flagged and on the days around them.
+    The days that writes have flagged and the days around them are classified, for all exchanges. Each exchange and each
+    stretch of days has its own transaction, which holds the exchange's lock. If no day is flagged, the call takes a
+    millisecond.
 
-    Each stretch of days of an exchange is classified in a transaction of its own, which holds the exchange's lock. If
-    no day is flagged, the call takes a millisecond. Raises DatabaseUnavailable if the connection is lost. Days that
-    were not classified stay flagged.
+    Raises DatabaseUnavailable if the connection is lost. In this case all days stay flagged for the next call.
     """
     flags = _flagged(db)
     flagged = sorted({day for _, day in flags})
@@ -96,7 +100,10 @@ def _unflag(db: Database, numbers: Sequence[int]) -> None:
 
 
 def _stretches(flagged: Sequence[date]) -> list[tuple[date, date]]:
-    """Return the stretches of days to classify: the flagged days, and the days for which a flagged day is evidence."""
+    """Return the stretches of days to classify. They contain the flagged days, and REACH days before and after them.
+
+    The reason is that a flagged day is evidence for all of these days.
+    """
     stretches: list[tuple[date, date]] = []
     for day in flagged:
         first, last = day - REACH * _DAY, day + REACH * _DAY
@@ -112,7 +119,7 @@ def _concerned(db: Database, first: date, last: date) -> list[tuple[str, Timefra
 
 
 class _GapReader:
-    """The gaps of slices of one exchange. The gaps of each slice are read from the database only once."""
+    """Reads and caches the gaps of slices of one exchange. The gaps of a slice are read from the database only once."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -126,7 +133,7 @@ class _GapReader:
     ) -> Mask:
         """Return a mask of the block's cells. The mask is True for cells in a gap with one of `reasons`.
 
-        `only`: if these days are given, the mask is False on all days that are not in `only`.
+        `only`: the days to read. On all other days the mask is False. None means all days of the block.
         """
         mask = np.zeros(block.size, np.bool_)
         wanted = days(block.first, block.last) if only is None else only
@@ -141,7 +148,7 @@ class _GapReader:
 
 
 def _expected_mask(line: SeriesDays, block: Days) -> Mask:
-    """Return a mask of the cells for which the ledger expects a candle of the series."""
+    """Return a mask of the block's cells. The mask is True for the candles that the ledger expects."""
     mask = np.zeros(block.size, np.bool_)
     for day in days(block.first, block.last):
         if day in line.rows:
@@ -154,7 +161,7 @@ def _expected_mask(line: SeriesDays, block: Days) -> Mask:
 class _Shared:
     """A silence that most busy series of the exchange have at the same time, and the reason of this silence.
 
-    `witness`: a series of another exchange that traded during the silence. None if no such series is stored.
+    `witness`: a series of another exchange that traded during the silence. None if no such series was found.
     """
 
     silence: SharedSilence
@@ -195,9 +202,9 @@ class _Classification:
     def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
         """Return the range of days, extended until no silence crosses the start or the end of the range.
 
-        The range also contains the days with candles directly before and after such a silence. An extended range may
-        again end in the silence of another series. Therefore the extension is repeated until the range does not grow
-        any more.
+        If a silence crosses the start or the end, the range is extended to the nearest day with a candle before or
+        after the silence. Then the silence of another series possibly crosses the new start or end. Therefore the
+        extension is repeated until the range does not grow any more.
         """
         while True:
             narrow = (first, last)
@@ -287,7 +294,7 @@ class _Classification:
             start, end = run
             touching = reasons if counts[end] > counts[start] else []
             if own is None and not touching:
-                continue  # the gap is minutes without trades, as are most gaps of a sparse series
+                continue  # a lack of trades explains this run, like most runs of a series with few trades
             absence = line.absence(start // self._timeframe.per_day) if own is None else own.absence
             reason = Reason.NO_TRADES if own is None else own.reason
             found += split_run(run, touching, absence, too_long=own is not None, own=reason)
@@ -296,7 +303,10 @@ class _Classification:
     def _own_silences(
         self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
     ) -> Iterator[tuple[Run, Silence | None]]:
-        """Yield each run of absent candles, and the series' own silence that contains this run (or None)."""
+        """Yield each run of absent candles, with the series' own silence that contains the run.
+
+        The silence is None if a lack of trades explains the run.
+        """
         absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
         groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
         for group in groups:
@@ -308,7 +318,7 @@ class _Classification:
     def _own_silence(
         self, line: SeriesDays, span: Days, group: Sequence[Run], longest: Mapping[tuple[str, date], int]
     ) -> Silence | None:
-        """Return the silence that these runs form together, or None if a lack of trades explains the runs."""
+        """Return the silence that the runs of a group form together. Return None if a lack of trades explains them."""
         lengths = [end - start for start, end in group]
         if sum(lengths) <= shortest_silence(self._timeframe) or max(lengths) < shortest_part(self._timeframe):
             return None
@@ -339,7 +349,7 @@ class _Classification:
             ledger.write(self._cursor, changed_rows)
 
     def _write_evidence(self, start: datetime, end: datetime, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Replace the evidence for silences that overlap [start, end)."""
+        """Replace the stored evidence for all silences that overlap [start, end) with the given rows."""
         known = {tuple(row) for row in self._query("read_silences", start=start, end=end)}
         if known == set(rows):
             return
@@ -366,10 +376,11 @@ def _suspect_days(
     shared: Sequence[_Shared],
     longest: Mapping[tuple[str, date], int],
 ) -> list[date]:
-    """Return the days on which the series may have a silence, in order.
+    """Return those days of `inner` on which the series may have a silence, in order. The gaps are not read.
 
-    Days with a recorded silence are included, because the recorded silence may be wrong now. The gaps are not read. A
-    silence can cross midnight, so the days before and after are included. If one gap is long, all days are returned.
+    All days are returned in two cases. The series has a long gap on a day. Or the reason of a gap is already a silence,
+    because this decision may be wrong now. In other cases, the days with a shared silence are returned, and the days
+    directly before and after these days, because a silence can cross midnight.
     """
     suspect: set[date] = set()
     for day in inner:

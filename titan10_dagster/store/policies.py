@@ -13,16 +13,16 @@ from psycopg2.sql import SQL, Identifier
 from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database, single_row
 
-# The largest number of candles that TimescaleDB compresses together. TimescaleDB's own limit is 1000. The week of a 1m
-# series has eleven batches with either number, but with 1000 the last batch has only 80 candles. Also, a column of 930
-# prices with 7 digits has 1,860 bytes. This fits into one chunk of PostgreSQL's TOAST (1,996 bytes), but 1000 prices do
-# not fit. Measured on 100 real series: a candle takes 13.95 bytes with 930 and 15.00 bytes with 1000.
+# The largest number of candles in a batch, the unit that TimescaleDB compresses. TimescaleDB's default is 1000. With
+# 930 and with 1000, a week of 1m candles has eleven batches, but with 1000 the last batch has only 80 candles. Also,
+# 930 prices with 7 digits have 1,860 bytes. They fit into one chunk of PostgreSQL's TOAST (1,996 bytes), but 1000
+# prices do not. Measured on 100 real series: a candle takes 13.95 bytes with 930 and 15.00 bytes with 1000.
 BATCH = 930
 
-# PostgreSQL's setup cost of parallel workers is 1,000 by default, which corresponds to 3 ms of reading compressed
-# candles. In fact, workers cost more, because they start with empty caches and open every chunk again. The average over
-# 90 days of a series took 33 ms with two workers and 9 ms without workers. With ten times the default cost, only
-# queries of more than 30 ms use workers.
+# PostgreSQL's setup cost of parallel workers. The default is 1,000, the cost of reading compressed candles for 3 ms. In
+# fact, workers cost more, because they start with empty caches and open every chunk again. A query for the average of
+# 90 days of a series took 33 ms with two workers and 9 ms without workers. With ten times the default, only queries
+# that take more than 30 ms use workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (
@@ -46,8 +46,8 @@ class Policies:
 def apply(db: Database, wanted: Policies) -> list[str]:
     """Apply the policies, and return a text for each change. On plain PostgreSQL, nothing happens.
 
-    Existing chunks keep their length. A job of TimescaleDB compresses the chunks. If a repair has added rows to a
-    compressed chunk, the job compresses this chunk again.
+    Existing chunks keep their length. A job of TimescaleDB compresses the chunks later. If a repair adds rows to a
+    compressed chunk, the job also compresses these rows.
     """
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
@@ -83,7 +83,7 @@ def _chunk_length(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
     cursor.execute("SELECT current_setting('timescaledb.license') = 'timescale' AS compresses")
-    if not single_row(cursor).compresses:  # TimescaleDB's edition under the Apache licence cannot compress
+    if not single_row(cursor).compresses:  # the edition of TimescaleDB under the Apache licence cannot compress
         return []
     cursor.execute(
         "SELECT FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
@@ -102,7 +102,8 @@ def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
 def _sessions(cursor: Cursor) -> list[str]:
     """Change PostgreSQL settings for this role in this database, and return a text for each change.
 
-    The settings also apply to the compression job, because it runs as this role. A role may change its own settings.
+    The settings also apply to the compression job, because the job runs as this role. Every role may change its own
+    settings.
     """
     changed = []
     for name, value, words in _SESSIONS:

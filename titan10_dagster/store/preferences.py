@@ -8,16 +8,18 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.store.database import Cursor, Database, all_rows
 
-EVERY_SYMBOL = "*"  # stands for all symbols that have no preferred order of exchanges of their own
+EVERY_SYMBOL = "*"  # stands for all symbols for which the settings have no separate order of exchanges
 
 Preferences = Mapping[str, Sequence[str]]
 
 
 def keep(db: Database, preferences: Preferences) -> bool:
-    """Store the preferred exchanges of each symbol, the first choice first. Return whether the database was changed.
+    """Store the preferred exchanges of each symbol. Return whether the database was changed.
 
-    If the database already contains the same order, nothing is written. Two processes can call this at the same time.
-    Readers are never blocked.
+    `preferences`: the exchanges of each symbol, the first choice first.
+
+    If the database already contains the same order, nothing is written. Two processes can call this function at the
+    same time. Queries that read the order do not wait.
     """
     wanted = set()
     for symbol, exchanges in preferences.items():

@@ -1,9 +1,9 @@
 """Shows in the database which processes are alive.
 
-Each process holds an advisory lock. The server releases the lock when the process's connection ends for any reason.
-Processes on other machines can therefore see whether a process is alive, even if its machine disappeared or was
-renamed. If a connection breaks, a new connection takes the lock again within seconds. Therefore a process counts as
-gone only if its lock stays free for PATIENCE seconds.
+Each process holds an advisory lock. When the connection of the process ends for any reason, the server releases the
+lock. Processes on other machines can therefore see whether a process is alive, even if its machine disappeared or was
+renamed. If the connection of a living process breaks, the process takes the lock again within seconds, with a new
+connection. Therefore a process only counts as ended if its lock stays free for PATIENCE seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from titan10_dagster.store.database import Cursor, Database, single_row
 log = logging.getLogger(__name__)
 
 BEAT = 5.0  # seconds between two checks of the connection by the process that holds the lock
-PATIENCE = 30  # seconds; if the presence lock of a process is free for this long, the process counts as ended
+PATIENCE = 30  # seconds; if the lock of a process stays free for this long, the process counts as ended
 
 _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
 
@@ -29,7 +29,7 @@ _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
 def present(url: str, name: str) -> Iterator[None]:
     """Mark the process `name` as alive in the database at `url` while the context is open."""
     stopped = Event()
-    # This is a daemon thread, because a server that does not answer must not keep the process from ending.
+    # This is a daemon thread. Otherwise the process could not end if the server does not answer.
     holder = Thread(target=_hold, args=(url, name, stopped), name="presence", daemon=True)
     holder.start()
     try:
@@ -40,9 +40,9 @@ def present(url: str, name: str) -> Iterator[None]:
 
 
 def is_present(url: str, name: str) -> bool:
-    """Return whether the process `name` is alive. It takes PATIENCE seconds to return False.
+    """Return whether the process `name` is alive. The call takes PATIENCE seconds if the result is False.
 
-    If the database cannot be reached, return True, because the process will take its lock again later.
+    If the database cannot be reached, return True. Possibly the process is alive, and takes its lock again later.
     """
     try:
         with Database(url).session() as cursor:
@@ -63,7 +63,8 @@ def _seconds(count: int) -> Iterator[int]:
 def _is_held(cursor: Cursor, name: str) -> bool:
     """Return whether a process holds the presence lock of `name`.
 
-    The test takes a shared lock for one statement. The test blocks neither the process `name` nor other tests.
+    The function tries to take the lock in shared mode, only for the time of one statement. So calls in other processes
+    do not block each other.
     """
     cursor.execute(f"SELECT NOT pg_try_advisory_xact_lock_shared({_KEY}) AS held", [name])
     return bool(single_row(cursor).held)

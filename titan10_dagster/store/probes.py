@@ -1,4 +1,4 @@
-"""Stores the probes of each exchange."""
+"""Stores the probes of each exchange. A probe measures how the exchange's API behaves (see `planning/probe.py`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Probe:
 
 
 class ProbeStore:
-    """Reads and writes probes. Stored probes are never changed or deleted."""
+    """Reads and writes probes. All probes of an exchange are kept."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -52,7 +52,7 @@ class ProbeStore:
             )
 
     def last_values(self, exchange: str) -> dict[Property, str]:
-        """Return the latest measured value of each property, from all probes of the exchange."""
+        """Return the latest measured value of each property. Possibly the values come from different probes."""
         rows = self._db.query(statement("last_probe_values"), {"exchange": exchange})
         values = {row.property: row.measured for row in rows}
         return {property_: values[property_.value] for property_ in Property if property_.value in values}
@@ -64,7 +64,10 @@ class ProbeStore:
 
 
 def _known(findings: Sequence[Finding], column: str) -> dict[str, str]:
-    """Return the known values of the findings by name of the property. `column`: "measured" or "expected"."""
+    """Return the values of a column by the name of the property. Properties without a value are left out.
+
+    `column`: "measured" or "expected".
+    """
     known = {}
     for finding in findings:
         value = getattr(finding, column)

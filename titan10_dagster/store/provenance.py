@@ -1,9 +1,10 @@
-"""Records the file from which each stored candle was read, in the tables `source_files` and `source_stretches`.
+"""Records the file from which stored candles were read, in the tables `source_files` and `source_stretches`.
 
-The view `provenance` shows both tables. Each candle in a stretch was read from the file of the stretch. All other
-candles came by REST. Therefore a stretch is cut at candles that REST adds or overwrites, and at stored candles that are
-not in the file. If a file and REST have the same values for a candle, its source is the file, because a file can be
-checked again.
+A row of `source_stretches` is a stretch of time of one series. Each candle in this stretch was read from the file of
+the stretch. All candles outside of the stretches came by REST. Therefore, if REST adds or overwrites a candle in a
+stretch, the stretch is cut there. The stretch of a new file is cut at stored candles that are not in the file. If a
+file and REST have the same values for a candle, its source is the file, because a file can be checked again later. The
+view `provenance` shows both tables.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from titan10_dagster.store.statements import key, statement
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """The file id of each changed candle of a slice, before and after the write. 0 means that the source is REST."""
+    """The id of the file from which each changed candle of a slice was read, before and after the write.
+
+    0 means that the candle came by REST.
+    """
 
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -36,9 +40,9 @@ class Origins:
 
 @dataclass
 class _Known:
-    """The stretches of each series around the written slices.
+    """The stretches of each series that overlap or touch the written slices, before the write.
 
-    `imported`: for the id of each source file, whether a user imported the file.
+    `imported`: for the id of each file of these stretches, whether a user imported the file.
     """
 
     stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
@@ -46,10 +50,10 @@ class _Known:
 
 
 def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
-    """Update the stretches of series after slices of one exchange were merged, in the same transaction.
+    """Update the stretches of series after slices of one exchange were written, in the same transaction.
 
-    Return two values. The first value contains, for each slice, the origins of its changed candles. The second value
-    contains, for the id of each file of the former stretches, whether a user imported the file.
+    Return two values. The first value has the origins of the changed candles of each slice. The second value shows, for
+    the id of each file that was a source before the write, whether a user imported the file.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:
@@ -78,10 +82,7 @@ def _no_origins(change: Change) -> Origins:
 
 
 def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
-    """Return the stretches of a slice that were read from its files.
-
-    The stretches are cut at stored candles that are not in the files.
-    """
+    """Return the stretches that were read from the files of a slice, without stored candles that are in no file."""
     record, candles = change.incoming.record, change.incoming.candles
     if not record.files:
         return []
@@ -97,7 +98,7 @@ def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
 
 
 def _taken_by_rest(change: Change) -> list[tuple[datetime, datetime]]:
-    """Return the stretches of the candles that REST added or changed. The list is empty if the slice has files."""
+    """Return the stretches of time in which REST added or changed candles. For a slice with files, return nothing."""
     if change.incoming.record.files:
         return []
     times = change.incoming.candles.times[change.new | change.changed]
@@ -125,7 +126,7 @@ def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Know
 
 
 def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Sequence[Stretch]) -> None:
-    """Delete the stretches that are no longer valid, and insert the new stretches."""
+    """Replace the stretches `before` with the stretches `after` in the database. Equal stretches are not written."""
     kept = set(after)
     gone = [part.start for part in before if part not in kept]
     if gone:
@@ -138,7 +139,7 @@ def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Seq
 
 @dataclass
 class _Ids:
-    """The ids of source files in the table `source_files`. A file without an id is written into the table."""
+    """The ids of source files. A file that has no id yet gets its id by being written into the table `source_files`."""
 
     cursor: Cursor
     known: dict[SourceFile, int] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """Functions that return candles and rollups as pandas or Arrow tables, and the reasons for missing candles.
 
-Every bound is an aware datetime, and stretches of time are half-open: [start, end). The time of a candle is its start
-in UTC. Prices are in the quote currency, and volumes are in the base currency. Prices and volumes are the doubles that
-the exchange sent. A naive datetime raises ValueError. If the database cannot be reached, DatabaseUnavailable is raised.
+Every bound is an aware datetime, and a naive datetime raises ValueError. A stretch of time [start, end) includes its
+start and excludes its end. The time of a candle is its start in UTC. Prices are in the quote currency, and volumes are
+in the base currency. The prices and volumes of stored candles are the doubles that the exchange sent. If the database
+cannot be reached, DatabaseUnavailable is raised.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def candles(
 
     The frame is empty if no candle is stored.
 
-    as_of: return the values that the candles had at this instant, before the exchange restated them. Candles that were
+    as_of: return the values that the candles had at this instant, and ignore later restatements. Candles that were
         first stored after this instant are included too, because the database does not record when a candle was stored.
     """
     times, *values = _candles(db, series, start, end, as_of)
@@ -57,7 +58,7 @@ def candles(
 def candles_arrow(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pa.Table:
-    """Return the candles of `candles` as a pyarrow.Table.
+    """Return the same candles as the function `candles`, as a pyarrow.Table.
 
     The column time has the type timestamp[ms, UTC]. The columns open, high, low, close and volume are doubles.
     """
@@ -68,25 +69,28 @@ def bars(db: Database, series: Series, timeframe: str, start: datetime, end: dat
     """Return bars of "5m", "15m", "1h", "4h", "1d" or "1w" that are aggregated from the 1m candles of the series.
 
     The bars are in order of time. The candle frame has one more column, `candles` (int64): the number of 1m candles in
-    the bar. If no 1m candle is stored, the bar is left out. Raises ValueError for another timeframe, or if the series
-    does not have 1m candles.
+    the bar. A bar is left out if none of its 1m candles is stored. Raises ValueError if `timeframe` has another value,
+    or if the timeframe of the series is not 1m.
     """
     times, *values, count = _bars(db, series, timeframe, start, end)
     return from_columns(times, values).assign(candles=count)
 
 
 def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pa.Table:
-    """Return the bars of `bars` as a pyarrow.Table: the columns of `candles_arrow`, and the column candles (int64)."""
+    """Return the same bars as the function `bars`, as a pyarrow.Table.
+
+    The table has the columns of `candles_arrow`, and the column candles (int64).
+    """
     return _table(BAR_COLUMNS, _bars(db, series, timeframe, start, end))
 
 
 def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
     """Return the gaps of a series in [start, end), each with its reason, in order of time.
 
-    A gap that extends beyond a bound is cut at the bound. Future candles, and candles that were never fetched, do not
-    belong to a gap; see `coverage`.
+    A gap that extends beyond `start` or `end` is cut there. Candles that have not ended yet belong to no gap. Candles
+    that were never requested belong to no gap either.
     """
-    # A gap never crosses midnight. So a gap that contains `start` begins on the same day.
+    # A gap never crosses midnight. So a gap that contains `start` begins on the day of `start`.
     first = midnight(_aware(start).date())
     found = ledger.gaps(db, series.exchange, symbol=series.symbol, start=first, end=_aware(end))
     cut = []
@@ -100,14 +104,15 @@ def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[G
 def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
     """Return the numbers of expected, present and missing candles of the series from `first` to `last`.
 
-    Both UTC days are included. Return None if no slice of the series was fetched for these days.
+    Both UTC days are included. None means that the range is not limited on this side. The result is None if the ledger
+    has no row of the series for these days.
     """
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
 
 
 def provenance(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return the stretches of time in [start, end) with candles that were read from files, in order of time.
+    """Return the stretches of time in [start, end) whose candles were read from files, in order of time.
 
     The columns are stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
     checked_against, etag, last_modified and read_at, as in the view `provenance`. All other candles came by REST.
@@ -129,10 +134,12 @@ def filled(
     The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
     two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
 
-    If a candle is missing for another reason or was never fetched, it is left out. All later missing candles are left
-    out too until the next stored candle, because the last known close may be out of date. Candles before a listing,
-    after a delisting, in a halt, or in a time without a listing are never synthesized, even if `reasons` contains these
-    reasons.
+    A candle is left out if it is missing for another reason or was never requested. All missing candles after it are
+    left out too, up to the next stored candle, because the close of the last stored candle may be out of date. If the
+    series has a break between two stored candles, all missing candles between these two candles are left out.
+
+    No synthetic candles are made for the reasons `pre_listing`, `delisted`, `halted` and `not_listed`, even if they are
+    in `reasons`.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}
@@ -142,10 +149,10 @@ def filled(
 
 
 def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return, for each time, the candle of the most preferred exchange that has a candle at this time.
+    """Return one candle for each time in [start, end) at which at least one of the preferred exchanges has a candle.
 
-    The settings contain the preferred order of exchanges. The candle frame has one more column, exchange (categorical):
-    the exchange of the candle.
+    If several exchanges have a candle, the candle comes from the first of them in the preferred order, which is in the
+    settings. The candle frame has one more column, exchange (categorical): the exchange of the candle.
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
@@ -167,7 +174,7 @@ def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, 
 def missing(db: Database, series: Series, start: datetime, end: datetime) -> dict[Reason, int]:
     """Return the number of missing candles in [start, end) by reason, in the order of Reason.
 
-    Candles that were never fetched do not belong to a gap, so they are not counted.
+    Candles that were never requested belong to no gap, so they are not counted.
     """
     rows = db.query(statement("missing_by_reason"), _parameters(series, start, end))
     found = {row.reason: row.candles for row in rows}

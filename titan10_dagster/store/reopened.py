@@ -1,8 +1,11 @@
 """Finds days that an exchange no longer serves by REST, but possibly has in its archive.
 
-The reason `beyond_horizon` is final only as long as no new source exists. If the note of a slice in the ledger begins
-with the archive's prefix, the archive was already tried: it had no file, or the file did not contain the candles. If
-the archive could not answer or had not published the file yet, it is tried again a day later.
+If REST no longer serves a candle, the candle has the reason `beyond_horizon`. This reason is only final until the
+exchange's archive can be read. Therefore the archive is tried for slices with this reason.
+
+The ledger's note of a slice shows whether the archive was already tried: then the note begins with a fixed prefix. If
+the archive had no file, or if the file did not contain the candles, the archive is not tried again. But if the archive
+could not answer, or had not published the file yet, it is tried again a day later.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Tried:
-    """Describes the ledger's notes about slices for which the archive was already tried.
+    """Describes the ledger's notes of slices for which the archive was already tried.
 
     prefix: every such note begins with this text.
-    passing: if the note contains one of these texts, the archive may have the slice later.
-    before: a slice with a passing note is tried again if it was fetched at or before this time (aware, UTC).
+    passing: if the note contains one of these texts, the archive may have the candles later.
+    before: for a note with such a text, the archive is tried again if the last attempt was at or before this time
+        (aware, UTC).
     """
 
     prefix: str
@@ -35,7 +39,7 @@ class Tried:
     def reopens(self, note: str | None, fetched_at: datetime) -> bool:
         """Return whether to try the archive for a slice with this note.
 
-        The statement `reopened_days` has the same rule.
+        The file sql/statements/reopened_days.sql contains the same rule. Change both rules together.
         """
         if note is None or not note.startswith(self.prefix):
             return True
@@ -43,9 +47,9 @@ class Tried:
 
 
 def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> list[MissingDays]:
-    """Return the days beyond the horizon for which to try the archive.
+    """Return the days beyond the horizon for which to try the archive, in the order of the series.
 
-    `firsts`: the series, each with its first day. Earlier days are left out. The result is in the order of the series.
+    `firsts`: the series, each with its first day. Days before the first day are left out.
     """
     series = list(firsts)
     parameters = {
@@ -66,7 +70,7 @@ def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> 
 
 
 def stretches(days: Iterable[date]) -> list[Stretch]:
-    """Group days, which must be in ascending order, into stretches of consecutive days."""
+    """Group days into stretches of consecutive days. `days`: in ascending order."""
     found: list[Stretch] = []
     for day in days:
         if found and found[-1].last + _DAY == day:

@@ -1,7 +1,7 @@
 """Stores restatements.
 
-If a candle is received again with different values, a restatement keeps the old values, the new values, and the sources
-of both.
+If a stored candle is received again with different values, a restatement keeps the old values, the new values, and the
+sources from which these values came.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def write_restatements(
 
     Args:
         origins: for each change, the files of its changed candles before and after the write.
-        imported: for the id of each former file, whether a user imported the file.
+        imported: for the id of each file in `Origins.before`, whether a user imported the file.
     """
     rows = []
     for change, of_change in zip(changes, origins, strict=True):

@@ -1,4 +1,4 @@
-"""Retention: deletes old candles and their ledger rows in one transaction."""
+"""Retention: deletes old candles, and the ledger rows of their days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Dropped:
-    """The result of a drop: all candles before the UTC day `before` were deleted.
+    """The result of `drop_before`: all candles before the UTC day `before` were deleted.
 
     `slices`: the number of deleted ledger rows.
     """
@@ -24,17 +24,17 @@ class Dropped:
 
 
 def drop_before(db: Database, day: date) -> Dropped:
-    """Delete the candles before a UTC day, and their rows in ledger, gaps, silences, series and source_stretches.
+    """Delete the candles before a UTC day, and the rows of this time in ledger, gaps, silences and source_stretches.
 
-    Everything is deleted in one transaction. A source file is deleted if no stored candle and no restatement refers to
-    it any more.
+    Everything is deleted in one transaction. A row of the table series is deleted if the series has no candle any more.
+    A row of the table source_files is deleted if no stored candle and no restatement refers to the file any more.
+    Quarantine and restatements do not change. Rollups change at their next refresh.
 
-    A hypertable drops only whole chunks, which is cheap. Therefore days before `day` that share a chunk with later days
-    are kept, together with their ledger rows. Quarantine and restatements do not change. Rollups change at their next
-    refresh.
+    From a hypertable, only whole chunks are dropped, because this is cheap. Therefore, if a chunk contains days before
+    and after `day`, all of its days are kept, together with their ledger rows.
 
-    The function waits until all writes that are under way have ended. Otherwise, such a write could record numbers of
-    candles that include the deleted candles.
+    The function waits until the current writes of all exchanges have ended. Otherwise, such a write could record
+    numbers of candles that include the deleted candles.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
@@ -52,7 +52,8 @@ def drop_before(db: Database, day: date) -> Dropped:
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:
     """Drop the chunks that end at or before the instant.
 
-    Return the instant, or the start of the first remaining chunk if this chunk starts earlier.
+    Return the time before which no candles are left: the instant, or the start of the first remaining chunk if this
+    chunk starts earlier.
     """
     cursor.execute("SELECT drop_chunks('candles', older_than => %s::timestamptz)", [instant])
     cursor.execute(

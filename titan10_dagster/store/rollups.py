@@ -1,9 +1,9 @@
 """Rollups: candles of 5m, 15m, 1h, 4h, 1d and 1w that are built from 1m candles. The views are ohlcv_5m to ohlcv_1w.
 
 On plain PostgreSQL, the views are computed from the 1m candles and are always up to date. On TimescaleDB, the views
-read continuous aggregates. Each aggregate is built from a shorter aggregate, and contains new candles only after a
-refresh. The database records the changed ranges. Therefore a second refresh costs almost nothing, and `catch_up` can
-complete the refresh of a killed run.
+read continuous aggregates. The first aggregate is built from the 1m candles, and each other aggregate from a shorter
+aggregate. An aggregate contains new candles only after a refresh. The database records the changed ranges. Therefore a
+second refresh of the same range costs almost nothing, and `catch_up` can complete the refresh of a killed run.
 
 To add a rollup, add a row to ROLLUPS and one line to a new migration: see sql/postgresql/0011_rollup_function.sql.
 """
@@ -53,7 +53,7 @@ class Rollup:
 ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
     {
         rollup.name: rollup
-        for rollup in (  # rollups are refreshed in this order, because each rollup is built from a shorter rollup
+        for rollup in (  # the rollups are refreshed in this order, because most are built from a shorter rollup
             Rollup("5m", timedelta(minutes=5)),
             Rollup("15m", timedelta(minutes=15)),
             Rollup("1h", timedelta(hours=1)),
@@ -66,13 +66,16 @@ ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
 
 
 def refresh(db: Database, windows: Iterable[Window]) -> None:
-    """Refresh the rollups of all UTC days that overlap a window. Call this after the write was committed.
+    """Refresh the rollups of all UTC days that overlap a window. Call this function after the write was committed.
 
-    Windows with a timeframe other than 1m are ignored. On plain PostgreSQL, nothing happens. A refresh changes all
-    series of these days, and not only the series of the windows. Refreshes in several processes wait for each other,
-    and the later refresh then has little to do. Measured with five exchanges that write the same days at the same time:
-    3.2 s with a refresh after each write, and 3.0 s with a single refresh at the end, including the writes. Raises
-    DatabaseUnavailable if the refresh is interrupted. The next call then refreshes the rest.
+    Windows with a timeframe other than 1m are ignored. On plain PostgreSQL, nothing happens. A refresh changes the
+    rollups of all series on these days, and not only of the series in the windows.
+
+    Raises DatabaseUnavailable if the refresh is interrupted. `catch_up` then refreshes the rest.
+
+    If several processes refresh the same days, one waits for the other, and the second refresh has little to do. Five
+    exchanges wrote the same days at the same time. The writes and their refreshes took 3.2 s with a refresh after each
+    write, and 3.0 s with a single refresh at the end.
     """
     wanted = [window for window in windows if window.series.timeframe.name == BASE]
     if not wanted:
@@ -86,9 +89,8 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 def catch_up(db: Database) -> None:
     """Refresh all rollups that are not up to date. If there is nothing to refresh, this takes milliseconds.
 
-    A call is needed after a failed `refresh`. It is also needed for new rollups and after the installation of
-    TimescaleDB, because the rollups are then empty. On plain PostgreSQL, nothing happens. Raises the same errors as
-    `refresh`.
+    A call is needed after a failed `refresh`. A call is also needed after a rollup was added or TimescaleDB was
+    installed, because new rollups are empty. On plain PostgreSQL, nothing happens. Raises the same errors as `refresh`.
     """
     with _refreshing(db) as cursor:
         for rollup in _kept(cursor):
@@ -96,9 +98,9 @@ def catch_up(db: Database) -> None:
 
 
 def spans(windows: Iterable[Window], rollup: Rollup) -> list[Span]:
-    """Return the UTC days that overlap a window, as sorted and merged spans.
+    """Return the spans of time to refresh, sorted and without overlaps.
 
-    Each span is extended to whole candles of the rollup.
+    They contain all UTC days that overlap a window. Each span is extended to whole candles of the rollup.
     """
     day = ROLLUPS["1d"]
     merged: list[Span] = []
@@ -117,22 +119,22 @@ def _ceil(rollup: Rollup, instant: datetime) -> datetime:
 
 @contextmanager
 def _refreshing(db: Database) -> Iterator[Cursor]:
-    """Open a session that holds the lock ROLLUPS. Without the lock, two simultaneous refreshes could deadlock."""
+    """Open a session that holds the lock ROLLUPS. Without this lock, two refreshes at the same time could deadlock."""
     with db.session() as cursor:
-        # The refresh of years of candles takes longer than the usual statement timeout.
+        # If years of candles are refreshed, this takes longer than the usual statement timeout.
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(%s)", [locks.ROLLUPS])
         yield cursor
 
 
 def _kept(cursor: Cursor) -> list[Rollup]:
-    """Return the rollups that must be refreshed: all rollups on TimescaleDB, and none on plain PostgreSQL."""
+    """Return the rollups that must be refreshed: all rollups if they are continuous aggregates, and otherwise none."""
     cursor.execute("SELECT to_regclass(%s) IS NOT NULL AS present", [ROLLUPS["5m"].aggregate])
     if not single_row(cursor).present:
         return []
-    # By default a statement can decompress 100,000 rows. A compressed day of a few hundred series has more rows.
-    # TimescaleDB 2.23 does not apply this limit to a refresh. According to its authors, later versions may apply the
-    # limit (timescaledb pull request 8171).
+    # By default, a statement can decompress at most 100,000 rows. A compressed day of a few hundred series has more
+    # rows. TimescaleDB 2.23 does not apply this limit to a refresh. According to the authors of TimescaleDB, later
+    # versions may apply it (timescaledb pull request 8171). Therefore the limit is removed.
     cursor.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     return list(ROLLUPS.values())
 

@@ -1,8 +1,9 @@
-"""Finds the statements that run now, so that a signal can end these statements.
+"""Finds the statements that run now, so that a command can cancel them after a signal such as Ctrl-C.
 
-While libpq waits for the server, Python cannot run its signal handlers. Ctrl-C would then wait until the statement
-ends. This can take minutes if another process holds the lock of the exchange. Therefore another thread cancels the
-statement, and the handler runs. This module knows all open connections, including the connections of Dagster's storage.
+While libpq waits for the server, Python cannot run its signal handlers. So a signal would have no effect until the
+statement ends. This can take minutes if another process holds the lock of the exchange. Therefore another thread
+cancels the statement, and then the signal handler runs. This module knows all open connections, including the
+connections of Dagster's storage.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:  # commands that use no database do not need to import psycopg
     from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812  # a class
 CONNECT_SECONDS = 5
 
-interrupted = Event()  # this event is set while a command ends after a signal
+interrupted = Event()  # this event is set as soon as a command ends because of a signal
 
 _open: WeakSet[PsycopgConnection] = WeakSet()
 _lock = Lock()
 
 
 def register(connection: PsycopgConnection) -> None:
-    """Remember a new connection until it is closed."""
+    """Add a new connection to the known connections. Connections that no longer exist are removed automatically."""
     with _lock:
         _open.add(connection)
 
@@ -46,8 +47,8 @@ def running() -> list[PsycopgConnection]:
 def cancel_statements() -> None:
     """Ask the servers to cancel the statements that run now, and return at once.
 
-    Each request has its own thread, because a request waits for the server. From now on, an error of a statement counts
-    as an interruption; see `raise_if_interrupted`.
+    Each cancellation has its own thread, because it waits for the server. After this call, every error of a statement
+    counts as an interruption; see `raise_if_interrupted`.
     """
     interrupted.set()
     for connection in running():
@@ -57,7 +58,7 @@ def cancel_statements() -> None:
 def cut(connection: PsycopgConnection) -> None:
     """Shut down a connection to a server that does not react.
 
-    The statement then ends with the error of a lost connection.
+    The statement on this connection then ends with the error of a lost connection.
     """
     from psycopg2 import Error
 
@@ -66,24 +67,24 @@ def cut(connection: PsycopgConnection) -> None:
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt after the error of a statement, if a signal ends this command.
+    """Raise KeyboardInterrupt if this command ends because of a signal. Call this function after a statement failed.
 
-    The handler of the signal raises its exception while psycopg2 decodes the message of the error. psycopg2 prints this
-    exception and does not pass it on. Therefore this function raises an exception again.
+    The signal handler already raises an exception, but it does so while psycopg2 decodes the message of the error.
+    psycopg2 prints this exception and does not pass it on. Therefore this function raises an exception again.
     """
     if interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def _cancel(connection: PsycopgConnection) -> None:
-    """Cancel the statement from a second connection.
+    """Cancel the statement that runs on this connection. A second connection is used for this.
 
-    psycopg2's own `cancel` keeps Python's global lock while it waits for the server: with a server that does not
-    answer, no thread of the process would run any more.
+    psycopg2's own method `cancel` is not used, because it keeps Python's global lock while it waits for the server. If
+    the server does not answer, no thread of the process could run any more.
     """
     import psycopg2
 
-    with suppress(psycopg2.Error):  # the statement or the connection has ended meanwhile, or the server is gone
+    with suppress(psycopg2.Error):  # possibly the statement or the connection has already ended, or the server is gone
         info = connection.info
         backend = info.backend_pid
         login = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}

@@ -1,7 +1,7 @@
 """Functions that list, rename and drop whole series.
 
-These functions change every table with the columns exchange and symbol. The tables are looked up in the database's
-catalogue. Therefore tables that a later version adds are included.
+These functions change every table that has the columns exchange and symbol, with the exceptions below. They look up the
+tables in the database's catalogue, so that tables of later migrations are included.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from titan10_dagster.store.statements import statement
 # Tables that have a column `symbol` but do not belong to a series: the market list belongs to the exchange, and
 # preferences belong to the user.
 _NOT_OF_SERIES = ("markets", "preferences")
-# Tables that keep their rows when a series is dropped. Therefore the record of past events is complete.
+# Tables that keep their rows when a series is dropped. The table series_events is one of them, so that the record of
+# past events stays complete.
 _KEPT = ("series_events", *_NOT_OF_SERIES)
-# Tables with the history of an exchange. If an exchange is renamed, these rows get its new id. The rows with the
-# exchange's health and request counts are deleted, because the new id has such rows of its own.
+# Tables without a column `symbol` that contain the history of an exchange. If an exchange is renamed, their rows get
+# the new id. In the other tables without this column (for example health and request counts) and in the market list,
+# the rows of the old id are deleted, because the new id has rows of its own there.
 _HISTORIES = ("exchange_probes", "source_files")
-# The rows of this table are locks. A rename does not change them, because it holds one or two of these locks itself.
+# The rows of this table are locks. A rename does not change the table, because it holds one or two of these locks.
 _LOCKS = "write_locks"
-# In these tables, renamed rows cannot conflict with rows of the new name, so no rows are deleted. The tables candles
-# and series have no rows of the new name, because a rename is rejected if the new name has candles. The table
-# series_events can have rows of the old name and of the new name. All of these rows are kept.
+# In these tables, renamed rows cannot conflict with existing rows of the new name, so a rename deletes no rows. The
+# tables candles and series have no rows of the new name, because a rename is rejected if the new name has candles. The
+# table series_events can have rows of both names, and keeps all of them.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 
@@ -39,8 +41,9 @@ _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 class StoredSeries:
     """A stored series. All instants are aware and UTC.
 
-    `market_id`: the current market. `first_candle`, `last_candle`: the starts of these candles. `former_markets`: the
-    ids of earlier markets, the oldest first. `breaks`: the instants of the breaks, in order.
+    `market_id`: the id of the current market. `first_candle`, `last_candle`: the starts of the first and the last
+    stored candle. `former_markets`: the ids of earlier markets, the oldest first. `breaks`: the instants of the breaks,
+    in order of time.
     """
 
     exchange: str
@@ -65,7 +68,7 @@ def stored_series(db: Database, exchange: str | None = None) -> list[StoredSerie
 
 
 def count_rows(db: Database, exchange: str, symbol: str) -> dict[str, int]:
-    """Return the number of rows in each table that belong to the symbol's series. Tables without rows are left out."""
+    """Return, by table, the number of rows of the symbol's series. Tables without such rows are left out."""
     with db.transaction() as cursor:
         return _count(cursor, exchange, symbol)
 
@@ -76,7 +79,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
     Raises:
         StoreError: the symbol has no stored series.
     """
-    # This query runs before the transaction begins, because the pool may have only one connection.
+    # This query uses a connection of the pool. It runs before the transaction, because the pool may have only one.
     has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
         lock_exchange(cursor, exchange)
@@ -117,7 +120,7 @@ def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetim
 def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> Mapping[str, int]:
     has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
-        # the locks are always taken in the same order, so that two renames cannot deadlock
+        # all renames take the locks in the same order (sorted by id), so that two renames cannot deadlock
         for exchange in sorted({old[0], new[0]}):
             lock_exchange(cursor, exchange)
         _allow_large_changes(cursor, has_timescaledb)
@@ -127,8 +130,8 @@ def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | Non
             raise StoreError(f"No series of {_words(old)} is stored.")
         if conflicts.both:
             raise StoreError(
-                f"{_words(new)} already has candles ({', '.join(conflicts.both)}), and two histories cannot become one "
-                "series. Drop one of the two first: `titan10 series drop`."
+                f"{_words(new)} already has candles ({', '.join(conflicts.both)}), and the candles of two series "
+                "cannot be combined into one series. Drop one of the two series first: `titan10 series drop`."
             )
         changed: dict[str, int] = {}
         for table, columns in _tables(cursor).items():
@@ -144,7 +147,8 @@ def _rename_in(
 ) -> int:
     """Rename the series in one table, and return the number of changed rows.
 
-    Existing rows of the new name are deleted. An earlier check has ensured that the new name has no candles.
+    Other rows of the new name are deleted first, so that they do not conflict. The new name has no candles: the caller
+    has checked this.
     """
     name = sql.Identifier(table)
     if old[1] is None:

@@ -1,4 +1,7 @@
-"""The ledger's numbers of a series on consecutive days, as arrays. They are the evidence for silences of the series."""
+"""The ledger's numbers of candles of a series on consecutive days, as arrays. They are the evidence for silences.
+
+A silence is a stretch without candles that a lack of trades does not explain: see `candles/outages.py`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Days:
-    """A stretch of consecutive days, as a row of cells. Each candle of the timeframe has a cell."""
+    """A stretch of consecutive days, as a row of cells. There is one cell for each candle that the days can have."""
 
     first: date
     last: date
@@ -60,10 +63,10 @@ class Days:
 
 @dataclass
 class SeriesDays:
-    """One series on the days of a classification.
+    """One series on consecutive days.
 
-    `rows`: the ledger rows by day. `expected`: for each day, the number of candles that the exchange offered.
-    `present`: for each day, the number of candles with trades.
+    `rows`: the ledger rows by day. `expected`: for each day, the number of candles that the exchange could have
+    offered. `present`: for each day, the number of candles that prove trades.
     """
 
     series: Series
@@ -78,7 +81,7 @@ class SeriesDays:
         for day, row in rows.items():
             n = (day - span.first).days
             expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in NEVER_OFFERED)
-            # A broken candle proves trades too.
+            # A broken candle also proves trades.
             broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
             present[n] = row.present + broken
         return cls(series, rows, expected, present)
@@ -86,7 +89,8 @@ class SeriesDays:
     def sample(self, first: int, last: int) -> Sample:
         """Return the sums of the expected and the present candles on the days with the numbers `first` to `last`.
 
-        Both days are included. Days without a ledger row, and days outside of the range of days, do not count.
+        Both days are included. Day 0 is the first day of the arrays. Days without a ledger row, and days outside of the
+        arrays, do not count.
         """
         part = slice(max(first, 0), max(last + 1, 0))
         return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
@@ -94,8 +98,8 @@ class SeriesDays:
     def absence(self, day: int) -> float:
         """Return the usual share of missing candles around the day with this number.
 
-        The share is calculated for the day itself, for the days before, and for the days after. The smallest of these
-        three shares is returned, because an outage can distort the other shares.
+        Three shares are calculated: for the day itself, for REACH days before, and for REACH days after. The smallest
+        share is returned, because an outage can increase the others.
         """
         if day not in self._absences:
             samples = (self.sample(day, day), self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH))
@@ -113,7 +117,7 @@ class SeriesDays:
         return 0 if row is None else sum(row.missing.get(reason, 0) for reason in CONFIRMED_ABSENT)
 
     def is_traded(self, day: int) -> bool:
-        """Return whether a candle of the day with this number is stored."""
+        """Return whether the day with this number has a candle that proves trades."""
         return 0 <= day < len(self.present) and bool(self.present[day])
 
     def has(self, day: date, reasons: Collection[Reason]) -> bool:
@@ -122,7 +126,10 @@ class SeriesDays:
 
 
 def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple[str, date], int]) -> bool:
-    """Return whether a silence that overlaps the day may be too long to be explained by a lack of trades."""
+    """Return whether the series may have a silence on the day, or a silence that reaches into the day.
+
+    The exact decision needs the gaps. This function only reads numbers of candles, so it can return True too often.
+    """
 
     def gap(n: int) -> int:
         return longest.get((line.series.symbol, day + n * _DAY), 0)
@@ -149,12 +156,14 @@ def around_silence(
 ) -> tuple[float, int]:
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
-    `silence`: runs of cells in order of time. These cells do not count. The share is calculated for the days before the
-    silence and for the days after the silence. The lower of the two shares is returned, because a second halt may be
-    the cause of the higher share.
+    `silence`: runs of cells in order of time. The candles of these cells do not count.
 
-    Some quiet pairs trade only on weekends. Therefore, if the series is not busy even on its days with candles,
-    consecutive days without a candle count as one gap. The days before and after the silence are tested separately.
+    One share is calculated for the days before the silence, and one for the days after it. The lower share is returned,
+    because a second halt may be the cause of the higher share.
+
+    Some quiet pairs trade only on weekends. If the series is such a pair (not busy on the days with candles), several
+    consecutive days without a candle count as one gap. This is decided separately for the days before and after the
+    silence.
     """
     per_day = line.series.timeframe.per_day
     first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day

@@ -1,4 +1,4 @@
-"""Classifies PostgreSQL errors: whether it can help to repeat the statement, and what the user can do.
+"""Classifies PostgreSQL errors: whether a repetition of the statement may succeed, and what the user can do.
 
 | SQLSTATE | meaning | result |
 |-|-|-|
@@ -10,7 +10,8 @@
 | 58P01 | a file is missing on the server, such as the library of an extension | not repeated |
 
 After any other error of the connection, the statement is repeated. After any other error of a statement, the statement
-is not repeated.
+is not repeated. There is one exception: if the library of TimescaleDB was upgraded while the session was open, the
+statement is repeated in a new session.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ _HEALED_BY_TIME = {
 }
 _LASTING = ("53400", "57014")
 _MISSING_FILE, _NO_RIGHT, _NO_CHARACTER = "58P01", "42501", "22P05"
-# TimescaleDB's message if its library on the server was upgraded, but the extension in the database was not.
+# TimescaleDB's message in a session that still uses the library of an older version.
 _OTHER_LIBRARY = "already loaded with another version"
 
 UPGRADE_TIMESCALEDB = (
-    "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run as its owner: "
-    "psql -X -d DATABASE -c 'ALTER EXTENSION timescaledb UPDATE'"
+    "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run this command as "
+    "the owner of the extension: psql -X -d DATABASE -c 'ALTER EXTENSION timescaledb UPDATE'"
 )
 
 GRANT_TEMPORARY = (
-    "this role cannot create temporary tables, which every write needs: let the database's owner run "
+    "this role cannot create temporary tables, but writes need them: the owner of the database must run "
     "`GRANT TEMPORARY ON DATABASE <database> TO <role>`"
 )
 USE_UTF8 = (
-    "the encoding of this database does not have a character of a symbol or a message: create a database with "
-    "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and set database.url to this database"
+    "the encoding of this database cannot store a character of a symbol or a message: create a new database with "
+    "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and set database.url to the new database"
 )
 
 
 def translated(error: psycopg2.Error) -> StoreError:
-    """Return DatabaseUnavailable if another attempt may help after this error of psycopg2, and otherwise StoreError."""
+    """Return DatabaseUnavailable if a repetition may succeed after this error of psycopg2, and otherwise StoreError."""
     if error.pgcode in _HEALED_BY_TIME:
         return DatabaseUnavailable(f"{_HEALED_BY_TIME[error.pgcode]} ({sentence(error)})")
     if _OTHER_LIBRARY in str(error):

@@ -1,4 +1,4 @@
-"""Reads the records of source files, to check whether archives have replaced files."""
+"""Reads and updates the records of source files. They are used to check whether an archive has replaced a file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class UsedFile:
-    """The newest known file at an address.
+    """The newest known file at an address of an archive.
 
     Stored candles were read from this file, or from an older file at the same address.
 
-    `headers`: the properties of the file in the archive's answer. `checked_at`: the time of the last check.
+    `headers`: the properties of the file according to the archive's answer. `checked_at`: the time of the last check
+    whether the archive has replaced the file.
     """
 
     id: int
@@ -31,9 +32,10 @@ class UsedFile:
 
 
 def files_in_use(db: Database, exchange: str, *, checked_before: datetime, most: int) -> list[UsedFile]:
-    """Return up to `most` archive files of an exchange that were last checked before an instant, oldest check first.
+    """Return at most `most` archive files of an exchange that were last checked before `checked_before`.
 
-    Imported files are left out, because they are files of a user and not of an archive.
+    The file with the oldest check comes first. Imported files are left out, because they are files of a user and not of
+    an archive.
     """
     rows = db.query(statement("files_in_use"), {"exchange": exchange, "checked_before": checked_before, "most": most})
     return [_used(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Reads the SQL files of the project: migrations, and the statements that the package `store` runs."""
+"""Reads the SQL files of the project: the migrations, and the statements that the package `store` runs."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from titan10_dagster.store.database import Database, all_rows, single_row
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
 
-# A larger number of chunks is reported. The planning of a query over all chunks takes 0.05 to 0.16 s with 262 chunks,
-# and 6 to 9 s with 1,827 chunks.
+# If the table has more chunks than this, the number is reported. The planning of a query over all chunks takes 0.05 to
+# 0.16 s with 262 chunks, and 6 to 9 s with 1,827 chunks.
 MANY = 500
-# If half of the chunks have fewer bytes than this before compression, they are reported. 50,000 candles have this size.
+# If half of the chunks have fewer bytes than this before compression, this is reported. 50,000 candles have this size.
 SMALL = 10 << 20
 # Small chunks are not reported if there are at most this many chunks.
 FEW = 50
-# The compression policy runs every 12 hours. An uncompressed chunk is reported when it is overdue by this time.
+# The compression policy runs every 12 hours. A chunk is reported if it should have been compressed this long ago.
 LATE = timedelta(days=2)
 
 
@@ -26,7 +26,7 @@ class Chunk:
     """A chunk of the candles in the range [start, end).
 
     `bytes`: the current size. `bytes_before`: the size before compression, or the current size if the chunk is not
-    compressed. `partial`: whether a compressed chunk has rows that are not compressed, because they were written later.
+    compressed. `partial`: whether the chunk is compressed, but also has uncompressed rows that were written later.
     """
 
     start: datetime
@@ -75,8 +75,8 @@ def _too_many(chunks: Sequence[Chunk]) -> list[str]:
     if len(chunks) <= MANY:
         return []
     return [
-        f"{len(chunks)} chunks are more than {MANY}: the planning of queries over long stretches is slow. Raise"
-        " timescaledb.chunk_days; existing chunks keep their length."
+        f"The table candles has {len(chunks)} chunks, more than {MANY}. This makes the planning of queries over long"
+        " periods slow. Raise timescaledb.chunk_days. Existing chunks keep their length."
     ]
 
 
@@ -86,12 +86,12 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
         return []
     return [
         f"Half of the {len(chunks)} chunks contain less than {sizes[len(sizes) // 2] / (1 << 20):.1f} MB before"
-        f" compression. They are too small: raise timescaledb.chunk_days."
+        f" compression. These chunks are too small: raise timescaledb.chunk_days."
     ]
 
 
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
-    """Report chunks that should have been compressed at least LATE ago. The policy will compress the newer chunks."""
+    """Report chunks that should have been compressed at least LATE ago. The policy will still compress newer chunks."""
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
@@ -101,14 +101,14 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        # The policy succeeded recently, so the policy works. A backfill or a repair has written to these chunks since
-        # then.
+        # The policy succeeded recently, so it works. After that, a backfill or a repair has written to these chunks.
         return []
     last = "never succeeded"
     if storage.compressed_at is not None:
         last = f"last succeeded at {storage.compressed_at:%F %R} UTC"
     return [
-        f"{late} chunks are not compressed and {partial} only partly, although they are older than"
-        f" {storage.compress_after.days} days. The policy {last}. See timescaledb_information.job_errors."
-        " To compress now: CALL run_job(job_id) with the job_id of policy_compression."
+        f"{late} chunks are not compressed, and {partial} are only partly compressed, although they are older than"
+        f" {storage.compress_after.days} days. The compression policy {last}. See"
+        " timescaledb_information.job_errors. To compress the chunks now, run CALL run_job(job_id) with the job_id of"
+        " policy_compression."
     ]

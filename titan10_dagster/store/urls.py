@@ -1,9 +1,9 @@
-"""Parses database URLs in the same way for psycopg2, for SQLAlchemy and for messages.
+"""Parses database URLs, so that psycopg2 and SQLAlchemy connect to the same server with the same password.
 
 libpq allows several hosts in a URL (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`), and the folder
-of a Unix socket (`postgresql://%2Frun%2Fpostgresql/name`). SQLAlchemy cannot read these forms, and it reads some
-passwords differently. Therefore `sqlalchemy_url` parses a URL in the same way as libpq, and returns a URL that
-SQLAlchemy and libpq read in the same way.
+of a Unix socket (`postgresql://%2Frun%2Fpostgresql/name`). SQLAlchemy cannot read these two forms, and it reads some
+passwords differently from libpq. Therefore `sqlalchemy_url` parses a URL like libpq, and writes it in a form that
+SQLAlchemy and libpq understand in the same way.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _UNREADABLE = (
     "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
     "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
 )
-# A host name or an IP address. SQLAlchemy reads it correctly before the slash of a URL. Other hosts, such as the folder
-# of a Unix socket, become parameters after the question mark.
+# A host name or an IP address. In SQLAlchemy's URL, such a host is written before the slash. Other hosts, such as the
+# folder of a Unix socket, are written as parameters after the question mark.
 _PLAIN_HOST = re.compile(r"[\w.:-]+")
 # libpq's message for an unknown parameter after the question mark.
 _UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "(\w+)"')
@@ -37,14 +37,14 @@ def connection_parameters(url: str) -> dict[str, Any]:
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
-    if not slash:  # the URL has no database name, and its parameters can follow the host directly, after a "?"
+    if not slash:  # the URL has no database name; then a "?" and the parameters can follow the host directly
         authority, mark, query = rest.partition("?")
         path = mark + query
     name, question, query = path.partition("?")
     user, at, hosts = authority.rpartition("@")
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
-    # If there is an @ after the first slash, the password contains a slash. A part of the password would be read as the
-    # host.
+    # If the only @ is after the first slash, the password contains a slash that is not encoded. Then libpq would read a
+    # part of the password as the host.
     if not is_ours or (not at and "@" in name):
         raise SettingsError(_UNREADABLE)
     login = ":".join(_encoded(part) for part in user.split(":", 1)) + at
@@ -54,17 +54,17 @@ def connection_parameters(url: str) -> dict[str, Any]:
         )
     except psycopg2.Error as error:
         raise SettingsError(_reason(error, query)) from None
-    # If the user forgot the host, the invalid port may be a password. So the message must not contain the port.
+    # The message must not contain the invalid port. If the user forgot the host, this text may be the password.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
 
 
 def sqlalchemy_url(url: str, *, options: str = "") -> str:
-    """Return the URL in SQLAlchemy's form. `options` are added to the options of the URL.
+    """Return the URL in SQLAlchemy's form. `options`: options of PostgreSQL to add to the options in the URL.
 
-    The result names the driver, because SQLAlchemy uses psycopg 3 for `postgresql://`. SQLAlchemy supports only one
-    host before the slash. Raises SettingsError if the URL cannot be read, or if its numbers of ports and hosts differ.
+    The result contains the name of the driver psycopg2, because SQLAlchemy uses psycopg 3 for `postgresql://`. Raises
+    SettingsError if the URL cannot be read, or if it has several ports and their number is not the number of hosts.
     """
     parameters = connection_parameters(url)
     if options:
@@ -77,7 +77,7 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
     server = ""
     if "," in host:
         parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
-    # An absent host, the folder of a Unix socket and an IPv6 address with a zone become parameters.
+    # If there is no host, or if it is the folder of a Unix socket or an IPv6 address with a zone.
     elif not _PLAIN_HOST.fullmatch(host):
         parameters = {"host": host, "port": port, **parameters}
     else:
@@ -88,12 +88,14 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
 
 
 def _ports(host: str, port: str) -> list[str]:
-    """Return a port for each of several hosts, which are separated by commas."""
+    """Return one port for each host. `host` and `port` contain several values with commas between them."""
     hosts, ports = host.split(","), (port or "5432").split(",")
     if len(ports) == 1:
         ports *= len(hosts)
     if len(ports) != len(hosts):
-        raise SettingsError(f"the database URL lists {len(hosts)} hosts and {len(ports)} ports; write a port for each")
+        raise SettingsError(
+            f"the database URL lists {len(hosts)} hosts and {len(ports)} ports; write one port for each host"
+        )
     return [port or "5432" for port in ports]
 
 
@@ -104,7 +106,7 @@ def _encoded(text: str) -> str:
 def _encoded_query(query: str) -> str:
     """Return the parameters after the question mark with encoded values.
 
-    libpq rejects a second `=`, as in `options=-csearch_path=x`, if it is not encoded.
+    libpq rejects a value that contains a plain `=`, as in `options=-csearch_path=x`.
     """
     pairs = (pair.partition("=") for pair in query.split("&"))
     return "&".join(f"{key}{equals}{_encoded(value)}" for key, equals, value in pairs)
@@ -112,13 +114,13 @@ def _encoded_query(query: str) -> str:
 
 def _reason(error: psycopg2.Error, query: str) -> str:
     unknown = _UNKNOWN_PARAMETER.search(str(error))
-    if unknown is None or "@" in query:  # if there is an @, the unknown parameter may be a part of a password
+    if unknown is None or "@" in query:  # if there is an @, libpq's message possibly contains a part of a password
         return _UNREADABLE
     return f"the database URL has the parameter {unknown[1]}, which does not exist in PostgreSQL: correct or remove it"
 
 
 def shown(parameters: Mapping[str, Any]) -> str:
-    """Return the server and the database of a connection as a text for messages, without the password."""
+    """Return a text for messages that describes the server and the database of a connection, but not the password."""
     host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
     return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
 

@@ -1,9 +1,9 @@
-"""The only module that writes candles to the database.
+"""Writes fetched slices to the database. All candles get into the database through `write_slices`.
 
 A write is one transaction, which holds the exchange's lock. The transaction changes candles, restatements, quarantine,
 gaps and ledger together or not at all. Slices are written in batches, so memory use does not grow with the number of
-slices. While the server writes a batch, a thread prepares the next batch. If the same slices are written again, no row
-of candles or gaps changes.
+slices. While the server writes a batch, a thread prepares the next batch. If the result of the same fetch is written a
+second time, no row of candles or gaps changes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from titan10_dagster.store.outages import flag_days
 from titan10_dagster.store.provenance import write_provenance
 from titan10_dagster.store.restatements import write_restatements
 
-# Largest number of candles in a batch. This limits memory use. It also keeps a batch of repairs below the number of
-# rows that TimescaleDB decompresses for one statement (100,000 by default).
+# The largest number of candles in a batch. The limit keeps memory use small. Also, TimescaleDB decompresses only a
+# limited number of rows for one statement (by default 100,000), and a batch must stay below this number.
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
-# The longest time for which a live write waits for a lock, because a poll must end within its minute. If the wait is
-# longer, the next poll fetches the same candles again.
+# The longest time for which a live write waits for a lock of a table or row. The reason is that a poll must end within
+# its minute. If the lock is not free in time, nothing is written, and the next poll fetches the same candles again.
 LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")
@@ -46,8 +46,8 @@ T = TypeVar("T")
 class SliceResult:
     """The result of writing a slice.
 
-    All numbers are numbers of candles, except `quarantined`: the number of rows that no valid candle has replaced.
-    `expected` is the sum of `present` and all numbers in `missing`, as in the ledger.
+    `quarantined` is the number of broken rows in quarantine that no valid candle has replaced. All other numbers are
+    numbers of candles. `expected` is the sum of `present` and all numbers in `missing`, as in the ledger.
     """
 
     slice: Slice
@@ -78,18 +78,20 @@ class WriteReport:
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
     """Write slices of one exchange in one transaction.
 
-    Other writers of the exchange wait until the transaction ends, but a live write waits only briefly.
+    If another write of the exchange is under way, this write waits until the other write ends. A live write does not
+    wait.
 
-    If the exchange answered the fetch of a slice completely, after the end of the slice's day, the slice becomes
-    "settled". Otherwise it becomes "partial". If `live` is True, all slices become "live". A slice never returns to a
-    lower state. A live poll requests only the last minutes, so its records must not be `answered`.
+    A slice becomes "settled" if its fetch was after the end of its day and was answered completely. Otherwise the slice
+    becomes "partial". If `live` is True, all slices become "live". A slice never returns to a lower state. A live poll
+    requests only the last minutes, so its records must not be `answered`.
 
-    Another thread reads `slices`. If reading `slices` raises an exception, the exception is raised here, and nothing is
-    written.
+    Another thread iterates over `slices`. If `slices` raises an exception, this function raises the same exception, and
+    nothing is written.
 
-    Raises ValueError if the slices belong to several exchanges, and DatabaseUnavailable if the connection to the server
-    is lost. Raises WriteUnderWay if a live write waited too long for another write. In these cases nothing was written,
-    and the call can be repeated with all slices (see `database.retrying`).
+    Raises ValueError if the slices belong to several exchanges. Raises DatabaseUnavailable if the connection to the
+    server is lost. Raises WriteUnderWay if another write of the exchange is still under way: for a live write at once,
+    and for other writes after the lock timeout. After DatabaseUnavailable and WriteUnderWay, you can repeat the call
+    with all slices (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live, breaks=BreakFinder(live))
@@ -105,7 +107,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
 class _Writing:
     """The state of one call of `write_slices`, which writes batch by batch.
 
-    `ended`: the written slices of days that have ended.
+    `ended`: the slices that were written or changed and whose day has ended.
     """
 
     cursor: Cursor
@@ -164,7 +166,7 @@ def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
 
 
 def _prefetched(items: Iterable[T]) -> Generator[T]:
-    """Yield the items. While the caller uses an item, a thread prepares the next item."""
+    """Yield the items. While the caller uses an item, a thread already gets the next item."""
     iterator, context = iter(items), copy_context()
 
     def make() -> T | None:

@@ -184,7 +184,7 @@ def test_compression_that_runs_meanwhile_harms_no_write(
     started = time.monotonic()
     report = write_slices(timescaledb, slices())
     assert time.monotonic() - started < 80  # the write did not wait for a lock
-    assert "not made in advance" not in caplog.text  # the write did not continue after a lock timeout
+    assert "not created in advance" not in caplog.text  # the write did not continue after a lock timeout
     thread.join(timeout=30)
     compressing.close()
     assert not thread.is_alive()
