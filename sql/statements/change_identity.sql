@@ -1,7 +1,7 @@
 -- Records the new market of a symbol. Returns the start of the first day of the new market.
--- Each series of the symbol gets a break at the end of its last candle, because later candles are fetched from the new
--- market. If this end is not a midnight, the series gets a second break at the midnight before, because later the whole
--- day is fetched again from the new market.
+-- Each series of the symbol gets a break at the end of its last candle, because later candles come from the new market.
+-- If this end is not a midnight, the series gets a second break at the midnight before. The reason is that the whole
+-- day is fetched again after its end, and then comes from the new market.
 -- The parameters are in the SELECT lists of the INSERTs. Therefore they take the types of the columns and need no cast.
 WITH ends AS (
     SELECT exchange, symbol, timeframe, last_candle + timeframe_interval(timeframe) AS at

@@ -1,5 +1,5 @@
--- The given symbols that belong to another market than before. For each symbol: the current market, the former market,
--- and the start of the current market.
+-- The given symbols that now belong to another market than before. For each symbol: the current market, the former
+-- market, and the time since when the symbol belongs to the current market.
 SELECT DISTINCT ON (exchange, symbol) exchange, symbol, market_id, former_id, valid_from
 FROM (
     SELECT

@@ -1,5 +1,5 @@
--- Adds :requests to the number of requests of an exchange in the hour. Deletes the exchange's numbers that are older
--- than two days.
+-- Adds :requests to the number of requests of an exchange in the given hour. Deletes the exchange's numbers of hours
+-- that are more than two days old.
 WITH forgotten AS (
     DELETE FROM exchange_requests WHERE exchange = %(exchange)s AND hour < %(hour)s::timestamptz - interval '2 days'
 )

@@ -1,4 +1,4 @@
 -- Creates a temporary table for received candles that are already stored with different values.
--- The table is emptied, because an earlier batch of the same transaction possibly filled it.
+-- If the table exists already, it is emptied, because an earlier batch of the same transaction has filled it.
 CREATE TEMPORARY TABLE IF NOT EXISTS restated (LIKE candles) ON COMMIT DROP;
 TRUNCATE restated

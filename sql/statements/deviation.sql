@@ -1,4 +1,4 @@
--- Compares the closes of one exchange with the median close of all exchanges, for each symbol of a UTC day.
+-- Compares the closes of one exchange with the median close of all exchanges on one UTC day, for each given symbol.
 -- `compared`: the number of compared minutes; only one minute in :every is compared. `deviating`: the number of minutes
 -- with a distance above :limit. `typical` and `largest`: the median distance and the largest distance.
 -- Distances and the limit are in basis points.

@@ -1,6 +1,8 @@
--- For each given slice with a delisting date within a shared silence of the exchange: the end of this silence.
--- The silence counts only if another series was silent too and has traded since. Otherwise several markets were possibly
--- delisted at the same time. If the other series resumed at different times, the earliest of these times counts.
+-- The given slices have a delisting date. If this date is within a shared silence of the exchange (several series have
+-- no candles at the same time), the result has the end of this silence.
+-- The silence counts only if another series was silent too and has a candle after the silence. Otherwise several
+-- markets were possibly delisted at the same time. If the silence ended at different times for the other series, the
+-- earliest of these times is used.
 -- All slices belong to one exchange.
 -- `number`: position of the slice in the parameters, from 1.
 SELECT slices.number, min(silence.silence_end) AS silence_end

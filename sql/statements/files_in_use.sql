@@ -1,6 +1,6 @@
 -- The archive files from which stored candles were read. For each address, only the newest known file is listed.
 -- An older file at the same address is not listed, even if some stored candles are only in the older file.
--- Only files that were last checked before :checked_before are listed, at most :most.
+-- Only files that were last checked before :checked_before are listed. The result has at most :most files.
 SELECT newest.id, newest.url, newest.digest, newest.size, newest.etag, newest.last_modified, newest.checked_at
 FROM (
     SELECT DISTINCT ON (files.url)

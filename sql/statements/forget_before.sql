@@ -1,5 +1,6 @@
--- Deletes the ledger rows, gaps, silences and sources of the time before a UTC day. Series that end before this day are
--- deleted, and series that continue get a new first candle. Returns the number of deleted ledger rows.
+-- Deletes the ledger rows, gaps, silences and source stretches before a UTC day. In the table series, the series that
+-- end before this day are deleted, and the series that continue get a new first candle. Returns the number of deleted
+-- ledger rows.
 WITH forgotten AS (
     DELETE FROM slice_ledger WHERE day < %(day)s RETURNING 1
 ),

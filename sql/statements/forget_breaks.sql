@@ -1,5 +1,5 @@
 -- Deletes the breaks in [:start, :end) that are not in :kept, because the stored candles no longer show these breaks.
--- Breaks that were caused by a change of the market are never deleted.
+-- Breaks of the kind :market (a change of the market) are not deleted.
 DELETE FROM series_breaks
 WHERE exchange = %(exchange)s
     AND symbol = %(symbol)s

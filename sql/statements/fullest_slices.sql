@@ -1,5 +1,5 @@
--- For each exchange except the given one, for each of its timeframes and for each given day: the slices with the most
--- candles, at most :witnesses slices. They show whether this exchange traded on the day.
+-- For each exchange except the given exchange, for each of its timeframes and for each given day: the slices with the
+-- most candles, at most :witnesses slices. The slices show whether these other exchanges traded on the day.
 SELECT fullest.*
 FROM (SELECT DISTINCT exchange, timeframe FROM series WHERE exchange <> %(exchange)s) AS others
 CROSS JOIN unnest(%(days)s::date[]) AS days (day)

@@ -1,5 +1,5 @@
--- Lets the role titan10_reader read all tables and views of this schema. This is repeated each time Titan-10 migrates
--- the database, because an administrator may have created the role after the tables.
+-- Lets the role titan10_reader read all tables and views of this schema. The statement runs each time Titan-10 migrates
+-- the database, because an administrator may create the role later than the tables.
 DO $$
 DECLARE
     relation regclass;

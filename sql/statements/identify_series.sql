@@ -1,5 +1,5 @@
--- Sets the market of each series to the market in the market list. Two kinds of series change: series that were stored
--- before their market was known, and series with a renamed market.
+-- Gives each series the id of its market in the stored market list. Two kinds of series change: series that were stored
+-- before the list contained their market, and series whose market has a new id.
 UPDATE series
 SET market_id = markets.market_id
 FROM markets

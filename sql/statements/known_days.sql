@@ -2,9 +2,9 @@
 -- exchange and timeframe share a row of the result if their stretches and their `since` are equal.
 -- `since`: the first day of the series that was fetched before the end of the next day. It is NULL if no such day
 -- exists, or if no day is missing between the first day of the series and :today.
--- One pass counts the days of all series. If no day is missing between the first and the last day of a series, the
--- series is one stretch. Otherwise LATERAL reads the days of the series through the primary key. Within a stretch, the
--- day minus its row number is constant.
+-- One pass over the ledger counts the days of all series. If no day is missing between the first and the last day of a
+-- series, the series has one stretch. Otherwise LATERAL reads the days of the series through the primary key. Days of
+-- the same stretch have the same difference between the day and its row number.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

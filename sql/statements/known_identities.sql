@@ -1,5 +1,5 @@
 -- The current identity of each symbol with stored candles: the identity that was recorded last. If no identity is
--- recorded, the values come from the stored market list.
+-- recorded, the values come from the stored market list. A symbol that is not in this list either is left out.
 SELECT
     stored.symbol,
     coalesce(known.market_id, markets.market_id) AS market_id,

@@ -1,5 +1,5 @@
 -- The given symbols that are in the stored market list of their exchange, in the given order. If an exchange has no
--- stored market list, all its symbols count as listed.
+-- stored market list, all given symbols of this exchange are returned.
 SELECT configured.exchange, configured.symbol
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[]) WITH ORDINALITY AS configured (exchange, symbol, number)
 WHERE EXISTS (

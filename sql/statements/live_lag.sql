@@ -1,7 +1,6 @@
--- How far live polling has come, for each exchange that is polled live. A series is covered up to the end of its last
--- polled candle. `newest`: this end for the series that is furthest ahead. `oldest`: this end for the series that is
--- furthest behind.
--- Only the configured :series count, with their live slices of yesterday and today.
+-- How far live polling has come, for each exchange with live slices of yesterday or today. For each series, the end of
+-- its last polled candle is computed. `newest`: the latest of these ends. `oldest`: the earliest of these ends.
+-- Only the series in :series count.
 SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
 FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)
 CROSS JOIN LATERAL (

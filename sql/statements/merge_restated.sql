@@ -1,6 +1,5 @@
--- Overwrites stored candles with the values in the table restated. This is an upsert and not an UPDATE: for an upsert,
--- TimescaleDB decompresses only the batches around these candles. For an UPDATE with a join, TimescaleDB would
--- decompress whole chunks.
+-- Overwrites stored candles with the values in the table restated. For an INSERT with ON CONFLICT, TimescaleDB only
+-- decompresses the batches around these candles. For an UPDATE with a join, it would decompress whole chunks.
 INSERT INTO candles (
     exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
 )

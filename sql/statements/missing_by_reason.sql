@@ -1,5 +1,5 @@
--- The number of missing candles of a series in [:start, :end), by reason. If a gap extends beyond a bound, only its
--- part inside the bounds counts.
+-- The number of missing candles of a series in [:start, :end), by reason. If a gap begins before :start or ends after
+-- :end, only its part inside this range counts.
 SELECT
     reason,
     sum(

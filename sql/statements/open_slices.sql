@@ -4,8 +4,8 @@
 -- belong to the slice's gaps without a final reason. For a slice without such a gap, `first_seen` is the time of its
 -- fetch, and `missing_until` is the end of its day.
 -- MATERIALIZED makes the planner read the open slices once. LATERAL then reads the gaps of each slice through an index.
--- Without MATERIALIZED and LATERAL, a planner without table statistics would read the ledger of an exchange once for
--- each series, which takes seconds.
+-- Without these two words, and if there are no table statistics, the ledger of an exchange would be read once for each
+-- series. This would take seconds.
 WITH open_slices AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, day, state, fetched_at
     FROM slice_ledger

@@ -1,5 +1,5 @@
 -- The candles of a series with the values that they had at the instant :as_of. If a candle was restated after :as_of,
--- its values are the old values of the first such restatement.
+-- these are the old values in the first restatement after :as_of.
 COPY (
     SELECT
         "time",

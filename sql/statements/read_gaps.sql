@@ -1,6 +1,6 @@
 -- The gaps of the given slices of one exchange. `number`: position of the slice in the parameters, from 1.
--- LATERAL reads each slice through the primary key. Without LATERAL and without table statistics, the planner would
--- join the slices with all existing gaps.
+-- LATERAL reads the gaps of each slice through the primary key. Without LATERAL, and if there are no table statistics,
+-- the planner would join the slices with all stored gaps.
 SELECT slices.number, found.*
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]

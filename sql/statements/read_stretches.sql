@@ -1,5 +1,6 @@
--- For the given symbols of one exchange: the stretches with candles from files. Each row has a stretch and its file.
--- Only stretches that overlap the time from :first to :last are returned, or that end at :first or begin at :last.
+-- For the given symbols of one exchange: the stretches of time with candles from files. Each row has a stretch and its
+-- file. The stretches that overlap the time from :first to :last are returned, and those that end at :first or begin at
+-- :last.
 SELECT
     stretches.symbol,
     stretches.timeframe,

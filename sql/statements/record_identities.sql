@@ -1,5 +1,5 @@
 -- Records the identity of each symbol that has stored candles but no recorded identity. The values come from the stored
--- market list. This runs before a new market list replaces the stored list.
+-- market list. This statement runs before a new market list replaces the stored list.
 INSERT INTO series_identities (exchange, symbol, seen_at, market_id, base_id, quote_id, scales)
 SELECT
     markets.exchange,

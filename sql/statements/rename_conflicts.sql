@@ -1,5 +1,5 @@
--- `stored`: whether there are series to rename. `both`: the symbols that have candles under the old name and under the
--- new name.
+-- `stored`: whether there are series to rename. `both`: the new symbols of series that cannot be renamed, because
+-- candles are already stored under the new name.
 SELECT
     EXISTS (
         SELECT FROM series

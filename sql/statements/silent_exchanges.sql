@@ -1,5 +1,5 @@
--- The exchanges and timeframes with possible silences on the days from :first to :last. These exchanges have recorded
--- silences, or candles that two complete answers did not contain.
+-- The exchanges and timeframes that possibly have silences on the days from :first to :last. These have recorded
+-- silences on these days, or missing candles that two complete answers did not contain.
 SELECT lines.exchange, lines.timeframe
 FROM (SELECT DISTINCT exchange, timeframe FROM series) AS lines
 WHERE EXISTS (

@@ -1,9 +1,9 @@
 -- The slices of the given series with gaps that are checked again for late candles. A gap is checked until it has been
 -- observed four times. Two kinds of gaps are checked. The first kind are halts, outages and broken candles of any day.
 -- The second kind are minutes without trades in busy series, since the day :busy_since.
--- Whether a series is busy on a day depends on this day and on the :days_before stored days before it. The series is
--- busy if at least the share :busy_share of its minutes had trades. Minutes that are missing for another reason, such
--- as a halt, do not count.
+-- Whether a series is busy on a day depends on its ledger rows for this day and for up to :days_before days before. The
+-- series is busy if at least the share :busy_share of its minutes had trades. Minutes that are missing for another
+-- reason, such as a halt, do not count.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads series by series. For the first kind, only
 -- the gaps in the index gaps_to_check_later are read, because the query has the same conditions as this index. For the
 -- second kind, only the ledger rows of recent days are read.

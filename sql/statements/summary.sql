@@ -1,14 +1,14 @@
--- A row for each exchange that is configured or has slices. The ledger is read in one pass, and its rows are grouped by
--- exchange and day.
--- A day is complete if every configured series of the exchange is settled. :today is the current UTC day.
+-- One row for each exchange that is configured or has slices. The ledger is read in one pass, and its rows are grouped
+-- by exchange and day. A day is complete if the slices of all configured series of the exchange are settled on this
+-- day. :today is the current UTC day.
 WITH wanted AS (
     SELECT exchange, series, start, series * greatest(%(today)s::date - start, 0) AS slices
     FROM unnest(%(exchanges)s::text[], %(counts)s::integer[], %(starts)s::date[])
         AS wanted (exchange, series, start)
 ),
 ledger AS (
-    -- There is no join with the configured series. Without table statistics, the planner would join by the exchange
-    -- alone, which takes seconds.
+    -- There is no join with the configured series. If there are no table statistics, the planner would join by the
+    -- exchange alone. This would take seconds.
     SELECT *, exchange || ' ' || symbol || ' ' || timeframe = ANY(%(series)s::text[]) AS is_configured
     FROM slice_ledger
 ),

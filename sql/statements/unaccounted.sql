@@ -1,5 +1,5 @@
--- The slices of an exchange's days for which ledger, candles and gaps contradict each other. Days with stored candles
--- but without a ledger row are included.
+-- The slices of an exchange for which ledger, candles and gaps contradict each other, on the days from :first to :last.
+-- Slices with stored candles but without a ledger row are included.
 WITH stored AS (
     SELECT symbol, ("time" AT TIME ZONE 'UTC')::date AS day, count(*) AS candles
     FROM candles

@@ -1,5 +1,4 @@
--- Removes the marks of days that were classified. If another process is removing a mark at this moment, the mark is
--- skipped.
+-- Removes the marks of days that were classified. A mark that another process is removing at this moment is skipped.
 DELETE FROM outage_evidence
 WHERE id IN (
     SELECT id

@@ -6,5 +6,5 @@ ON CONFLICT (exchange, symbol, timeframe, day, "time", open, high, low, close, v
     rules = excluded.rules,
     last_seen = excluded.last_seen,
     count = known.count + 1
--- If the same fetch is written again, it does not count as another observation.
+-- If the result of the same fetch is written a second time, it does not count as another observation.
 WHERE excluded.last_seen > known.last_seen

@@ -1,5 +1,5 @@
--- Stores the changes of markets that must be confirmed by a second market list. If a change was stored earlier, and its
--- symbol is not in the parameters, the change is cleared.
+-- Stores the changes of markets that a second market list must confirm. A change that was stored earlier is cleared if
+-- its symbol is not in the parameters.
 UPDATE markets SET unconfirmed = held.change, unconfirmed_since = held.since
 FROM (
     SELECT known.symbol, waiting.change, waiting.since

@@ -3,7 +3,7 @@
 | file | content |
 |-|-|
 | `<symbol>.parquet` | a landed slice |
-| `<symbol>.<time>.<digest>.parquet.old` | evidence: a replaced file. The new file did not have all of its candles |
+| `<symbol>.<time>.<digest>.parquet.old` | evidence: a replaced file with a candle that the new file did not have |
 | `<symbol>.parquet.<digest>.corrupt` | a file that could not be read, so its slice must be fetched again |
 | `.<token>.tmp` | a temporary file. It is left over if the process that wrote it was killed |
 

@@ -50,11 +50,11 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """Searches for breaks within the slices of one write, between these slices, and next to stored candles.
+    """Searches for breaks within the slices of one write, between them, and between them and other stored candles.
 
     Each slice is searched when it is written. The candles at its two ends are kept until all slices are written, and
-    are then compared with the neighbouring candles. After a `live` write there are no candles after the last slice, so
-    they are not searched for.
+    are then compared with the neighbouring candles. In a `live` write, the last slice has no candles after it, so the
+    database is not searched for such candles.
     """
 
     live: bool = False

@@ -77,7 +77,7 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """The summary of all series of an exchange. Days are UTC. If there is no such day, the field is None.
+    """The summary of all series of an exchange. Days are UTC. The last four fields are None if there is no such day.
 
     `first_settled` and `last_settled` are the first and the last day with a settled slice. A day is complete if every
     configured series is settled on this day. All days from the exchange's start to `complete_to` are complete. All days

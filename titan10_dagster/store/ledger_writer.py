@@ -234,9 +234,9 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(observation: SliceObservation) -> int:
-    """Return the number of candles of the slice that the observation covers: those that had ended, from midnight on.
+    """Return the number of candles of the slice that have ended at the end of the observed time (`FetchRecord.until`).
 
-    If a stored candle is later than that, all candles up to the last stored candle count.
+    If a later candle is stored, all candles up to the last stored candle count.
     """
     slice_, timeframe = observation.slice, observation.slice.series.timeframe
     ended = (observation.record.until - slice_.start) // timeframe.delta

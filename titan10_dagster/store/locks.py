@@ -1,11 +1,11 @@
-"""The locks of the database. Only one process at a time can hold a lock.
+"""The locks of the database. Only one process at a time can hold each of them.
 
 Each write of an exchange calls `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
 that has the right to change this table can lock a row.
 
 The other locks are advisory locks. Each advisory lock has a number. Other programs must not use these numbers for their
 own locks in this database. By default, any role that can connect can take an advisory lock. docs/howto/deploy.md shows
-how to forbid it.
+how to forbid this.
 
 | lock | held by | purpose |
 |-|-|-|

@@ -46,10 +46,10 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-# To find out whether another exchange traded during a silence, its slices of the same days are read. Of each day and
+# To find out whether another exchange traded during a silence, slices of this exchange are read. For each day and
 # timeframe, only this many slices are read: the slices with the most candles. One candle is enough as a proof.
 _WITNESSES = 3
-_BATCH = 62  # stretches of days are not joined if they would have more days than this together
+_BATCH = 62  # the maximum number of days that are classified together, before long silences extend these days
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 

@@ -104,8 +104,8 @@ def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[G
 def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
     """Return the numbers of expected, present and missing candles of the series from `first` to `last`.
 
-    Both UTC days are included. None means that the range is not limited on this side. The result is None if the ledger
-    has no row of the series for these days.
+    Both UTC days are included. If `first` or `last` is None, the range is not limited on this side. The result is None
+    if the ledger has no row of the series for these days.
     """
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
