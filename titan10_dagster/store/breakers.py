@@ -70,10 +70,10 @@ class HealthStore:
         return {row.exchange: row.requests for row in self.pool.query(of_exchanges, [hour])}
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        """Apply `change` to the exchange's Health, then store and return the result. `change` can be called repeatedly.
+        """Apply `change` to the exchange's Health, then store and return the result.
 
-        If `change` returns the same Health, the database is only read. Otherwise this function locks the exchange's
-        row, so that no other process changes the Health at the same time.
+        `change` is possibly called several times. If it returns the same Health, the database is only read. Otherwise
+        this function locks the exchange's row, so that no other process changes the Health at the same time.
 
         Information from an exchange must not get lost. Therefore the call is repeated while the database is unavailable
         or another process has locked the row. If this lasts about two minutes, DatabaseUnavailable is raised.

@@ -103,7 +103,7 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     except psycopg2.Error as error:
         why = f"cannot connect to {shown(parameters)}: {sentence(error)}"
         if _POOLER in str(error):
-            raise SettingsError(f"{why}. This is a connection pooler. {_DIRECT}") from None
+            raise SettingsError(f"{why}. This address leads to a connection pooler. {_DIRECT}") from None
         raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
     running_statements.register(connection)
     if url not in _direct:

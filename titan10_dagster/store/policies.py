@@ -26,7 +26,7 @@ BATCH = 930
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (
-    ("timescaledb.compression_batch_size_limit", BATCH, f"{BATCH} candles are compressed together"),
+    ("timescaledb.compression_batch_size_limit", BATCH, f"at most {BATCH} candles are compressed together"),
     ("parallel_setup_cost", PARALLEL_SETUP_COST, "short queries run without parallel workers"),
 )
 

@@ -37,7 +37,7 @@ def reconnect(db: Database) -> Sql:
 
 def test_the_defaults_are_what_the_migrations_made_but_for_what_holds_in_sessions(migrated: Database) -> None:
     assert apply(migrated, DEFAULT) == [
-        f"{BATCH} candles are compressed together",
+        f"at most {BATCH} candles are compressed together",
         "short queries run without parallel workers",
     ]
     sql = reconnect(migrated)
