@@ -52,7 +52,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends the command; a broken pipe, such as after `| head`, needs no message
-        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  # at the edge of the process, a message is due
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  # every error ends here with a message
             if is_interruption(error):
                 say("Interrupted. Completed work is kept. Run the same command again to continue.")
                 _end_without_waiting(INTERRUPTED)
@@ -76,7 +76,7 @@ def _end_without_waiting(code: int) -> NoReturn:
 
 
 def _interrupt(*_: object) -> None:
-    """Raise KeyboardInterrupt. SIGTERM and SIGHUP then end a command and its processes in the same way as Ctrl-C."""
+    """Raise KeyboardInterrupt, so that SIGTERM and SIGHUP end a command and its processes in the same way as Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -91,7 +91,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="titan10-dagster", prog_name="titan10")
 def main() -> None:
-    """Candles you can account for.
+    """Fetch candles from exchanges, store them in PostgreSQL, and record why candles are missing.
 
     Settings come from titan10.toml and .env in the current folder (or in TITAN10_HOME), and from TITAN10_* variables.
     """
@@ -175,7 +175,9 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
         raise click.UsageError(f"--columns lacks {', '.join(missing)}; give {','.join(NAMES)} in the file's order.")
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
-        raise click.UsageError(f"--columns contains {', '.join(doubled)} twice; leave a name empty to skip a column.")
+        raise click.UsageError(
+            f"--columns contains {', '.join(doubled)} more than once; leave a name empty to skip a column."
+        )
     if symbol is not None:
         _check_symbol(settings, exchange, symbol)
     request = ImportRequest(exchange, [Path(file) for file in files], symbol, names)
@@ -202,15 +204,15 @@ def doctor(as_json: bool) -> None:
 )
 @click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all configured.")
 @click.option("--refresh", is_flag=True, help="Fetch settled days again.")
-@click.option("--dry-run", is_flag=True, help="Only show the estimated cost; nothing is requested or changed.")
+@click.option("--dry-run", is_flag=True, help="Only show the estimated cost; nothing is fetched or stored.")
 @json_option
 def backfill(
     exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Fetch, check and store days of an EXCHANGE, with the same assets, partitions and checks as in the UI.
 
-    Settled days cost no request. If a backfill is interrupted or killed, the same command continues where it stopped.
-    The exit code is 1 if the exchange may have some of the missing candles.
+    Settled days are not fetched again, except with --refresh. If a backfill is interrupted or killed, the same command
+    continues it. The exit code is 1 if the exchange may have some of the missing candles.
     """
     from titan10_dagster.local.commands.backfill import Request, run_backfill, show_forecast
 
@@ -260,7 +262,7 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
 @click.option(
-    "--out", "folder", metavar="FOLDER", callback=folder_of_files, required=True, help="Folder of one file per symbol."
+    "--out", "folder", metavar="FOLDER", callback=folder_of_files, required=True, help="Folder for one file per symbol."
 )
 @click.option(
     "--as-of",
@@ -329,7 +331,7 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     help="Share of the settled days of all symbols to compare; 1 compares all of them.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of the random choice; equal seeds choose equal days."
+    "--seed", type=int, default=0, show_default=True, help="Seed of the random choice; one seed chooses the same days."
 )
 @json_option
 def reconcile(
@@ -337,8 +339,9 @@ def reconcile(
 ) -> None:
     """Compare settled days of an EXCHANGE from its archive files with the same days from its REST interface.
 
-    Stored candles do not change. The output shows each value that differs. It also shows the share of candles that
-    differ, with a 95 % confidence interval. The exit code is 1 if a candle differs, or if no day could be compared.
+    Stored candles do not change. The output shows the values that differ (at most 50; --json shows more). It also shows
+    the share of candles that differ, with a 95 % confidence interval. The exit code is 1 if a candle differs, or if no
+    day could be compared.
     """
     from titan10_dagster.local.commands.reconcile import ReconcileRequest, run_reconcile
 
@@ -376,7 +379,11 @@ def load_settings() -> Settings:
 
 
 def _settings() -> tuple[Settings, Path]:
-    """Return the settings and the project folder. From then on warnings are logged in the format of logs.format."""
+    """Return the settings and the project folder.
+
+    Also set up logging: warnings are logged in the format of the setting logs.format. Print a warning if files with
+    secrets can be read by other accounts.
+    """
     from titan10_dagster import logs, settings, settings_files
 
     loaded = settings.load()

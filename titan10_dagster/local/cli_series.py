@@ -19,7 +19,10 @@ def series() -> None:
 @click.argument("exchange", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def list_(exchange: str | None, as_json: bool) -> None:
-    """Show each stored series: its market, its former markets, and its breaks (changes of the unit of prices)."""
+    """Show each stored series: its market, its former markets, and its breaks.
+
+    A break is a time at which the series changes its market or the unit of its prices.
+    """
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import list_series
 

@@ -25,7 +25,7 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
 
 
 def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    """Return the value of an option as an instant in UTC. A value without a time zone is in UTC already."""
+    """Return the value of an option as an instant in UTC. A value without a time zone counts as UTC."""
     if value is None:
         return None
     try:

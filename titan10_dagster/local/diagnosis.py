@@ -42,7 +42,7 @@ OLDEST_POSTGRESQL = 15
 FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
-# The words of a message for the values of the column `source` in PostgreSQL's view pg_settings.
+# Values of the column `source` in PostgreSQL's view pg_settings, each with the words that messages use for the value.
 _SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
@@ -115,7 +115,7 @@ def _disk(data: Path) -> Finding:
     while not folder.exists() and not folder.is_symlink():
         folder = folder.parent
     if not folder.is_dir():
-        advice = "Remove it, or set `data` to a folder."
+        advice = "Remove this file or link, or set `data` to a folder."
         return Finding("disk", Level.PROBLEM, f"{folder} is a file or a broken link, but must be a folder.", advice)
     if not os.access(folder, os.W_OK):
         advice = "Set `data` to a folder that this account may write to."
@@ -194,7 +194,7 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
             found = f"The server does not have the TimescaleDB library {missing[1]} that the extension needs."
             yield Finding("timescaledb", Level.PROBLEM, found, f"{UPGRADE_TIMESCALEDB}.")
             return
-        advice = "Check that the server runs, and that database.url has its host, port, user, password and database."
+        advice = "Check that the server runs, and the host, port, user, password and database in database.url."
         yield Finding("database", Level.PROBLEM, f"{error}", advice)
         return
     with closing(connection):
@@ -232,7 +232,7 @@ def _encoding(connection: Connection) -> Finding:
     if encoding in ("UTF8", "SQL_ASCII"):  # with SQL_ASCII the server stores the bytes unchanged, and they are UTF-8
         return Finding("encoding", Level.OK, f"The encoding of the database is {encoding}.")
     advice = "Create a database with TEMPLATE template0 ENCODING 'UTF8', and set database.url to this database."
-    found = f"The encoding of the database is {encoding}: symbols with characters outside it cannot be stored."
+    found = f"The encoding of the database is {encoding}: symbols with other characters cannot be stored."
     return Finding("encoding", Level.WARNING, found, advice)
 
 
@@ -268,7 +268,8 @@ def _rights(connection: Connection) -> Finding:
         (
             not has_dagster,
             f"The role {role} has no right to create the schema `dagster`.",
-            f"Let the owner run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set database.dagster_url.",
+            f"Let the owner of the database run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set "
+            "database.dagster_url.",
         ),
         (
             not may_use_temporary,
@@ -313,7 +314,7 @@ def _tables(connection: Connection) -> Finding:
     if not pending:
         return Finding("tables", Level.OK, "The tables are up to date.")
     found = f"{len(pending)} migrations are not applied yet. The first of them is {pending[0]}."
-    advice = "Run `titan10 migrate`. Other commands that use the database also apply them."
+    advice = "Run `titan10 migrate`. Commands such as `titan10 status` also apply the migrations."
     return Finding("tables", Level.WARNING, found, advice)
 
 
@@ -371,7 +372,7 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
         return [Finding(name, Level.PROBLEM, f"No request was made. {error}")]
     except FetchError as error:
         return [Finding(name, Level.PROBLEM, _without(name, error), _advice(error, configured))]
-    findings = [_clock(name, client.clock_skew), Finding(name, Level.OK, f"It lists {len(markets):,} spot markets.")]
+    findings = [_clock(name, client.clock_skew), Finding(name, Level.OK, f"Lists {len(markets):,} spot markets.")]
     resolution = resolve(name, configured.symbols, markets)
     advice = f"Correct exchanges.{name}.symbols in titan10.toml."
     findings += [

@@ -1,4 +1,7 @@
-"""The folders below the setting `data`. Other accounts cannot read them: they contain passwords, logs and sockets."""
+"""Creates the folders below the folder of the setting `data`.
+
+Other accounts cannot read these folders, because the folders contain passwords, logs and sockets.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The entry point of the command `titan10`.
 
-If a signal interrupts the import of the other modules, this module prints one sentence and no stack trace. This module
-itself imports at the top only modules that Python has already loaded, because a signal before `main` runs ends the
-process without this sentence.
+If a signal interrupts the import of the other modules, this module prints one sentence and no stack trace. A signal
+that arrives before `main` runs ends the process without this sentence. To keep this time short, the top of this module
+imports only modules that Python has already loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. SIGTERM and SIGHUP interrupt it like Ctrl-C, also while modules are imported."""
+    """Run the command line. SIGTERM and SIGHUP interrupt a command like Ctrl-C, even while its modules are imported."""
     try:
         import signal
 
@@ -26,11 +26,11 @@ def main() -> None:
         _end("Interrupted. Nothing was done.")
     try:
         command()
-    except KeyboardInterrupt:  # the signal came before or after the command, which handles its own interruptions
+    except KeyboardInterrupt:  # a command handles signals itself; this signal came before its start or after its end
         _end("Interrupted.")
     finally:
-        # The command has ended. While Python frees its modules, a signal does not change the exit code any more. Ctrl-C
-        # still ends the process, because a thread may hang.
+        # The command has ended. While Python frees its modules, SIGTERM and SIGHUP must not change the exit code.
+        # Ctrl-C still ends the process at once, in case a thread hangs.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -53,7 +53,7 @@ def _interrupt(*_: object) -> None:
 def _end(sentence: str) -> None:
     sys.stderr.write(f"{sentence}\n")
     sys.stderr.flush()
-    os._exit(130)  # the value of INTERRUPTED in exit_codes.py; this module is possibly not imported yet
+    os._exit(130)  # the value of INTERRUPTED in exit_codes.py, which is possibly not imported yet
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reports the error that ends a command, as one sentence on standard error."""
+"""Reports on standard error the error that ends a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 
 
 def report(error: BaseException, say: Callable[[str], None]) -> int:
-    """Report the error, and return the exit code. Only an error that no command expects has a stack trace."""
+    """Report the error, and return the exit code. Only unexpected errors are reported with a stack trace."""
     if isinstance(error, Titan10Error):
         # The text may say that a request is repeated. This is not true any more, because the command has ended.
         say(f"Error: {without_promises(f'{error}', ' Run the same command again later.')}")

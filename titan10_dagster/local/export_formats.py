@@ -41,7 +41,7 @@ class Format:
 
     `file` returns the file name for an exchange, a symbol and a timeframe. `shape` converts a table to the columns of
     the format. The given table has the columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for
-    rollups, candles. `open` returns a writer of the format.
+    rollups, candles (the number of 1m candles). `open` returns a writer of the format.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Format:
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
     def write(self, path: Path, tables: Iterable[pa.Table], about: Mapping[str, Any] | None = None) -> bool:
-        """Write the tables one after the other, and replace an existing file. Return False if no table has a row.
+        """Write the tables to one file, and replace an existing file. If no table has a row, return False.
 
         `about`: JSON values for the key `titan10` of the schema's metadata. A CSV file has no metadata.
         """

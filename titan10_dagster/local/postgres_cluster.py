@@ -28,7 +28,7 @@ INITDB_OPTIONS = (
 
 # Settings for bulk ingestion on a small machine: few checkpoints, no replication, little memory for each connection.
 CONFIGURATION = """\
-# Written at every start. `ALTER SYSTEM` (postgresql.auto.conf) outranks it.
+# Titan-10 writes this file before every start of the server. `ALTER SYSTEM` (postgresql.auto.conf) overrides it.
 listen_addresses = '{address}'
 port = {port}
 unix_socket_directories = ''
@@ -40,7 +40,7 @@ work_mem = '16MB'
 maintenance_work_mem = '128MB'
 wal_level = 'minimal'               # there is no replication
 max_wal_senders = 0
-max_wal_size = '2GB'                # a backfill writes steadily, so that time and not volume starts a checkpoint
+max_wal_size = '2GB'                # large, so that even in a backfill the time-out starts checkpoints
 checkpoint_timeout = '15min'
 wal_buffers = '16MB'
 jit = off                           # statements are short: compiling them costs more than it saves
@@ -84,7 +84,7 @@ class ClusterFiles:
         for name in ("password", SUPERUSER_PASSWORD):
             if not (self.folder / name).exists():
                 self.write(self.folder / name, secrets.token_urlsafe(24))
-        # The cluster is created under a temporary name and then renamed, so that it is complete under its own name.
+        # The cluster is created under a temporary name and then renamed, so a folder `cluster` is always complete.
         unfinished = self.folder / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         options = [f"--pwfile={self.folder / SUPERUSER_PASSWORD}", *INITDB_OPTIONS]

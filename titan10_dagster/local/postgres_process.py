@@ -15,7 +15,7 @@ from titan10_dagster.local.postgres_cluster import ClusterFiles, last_lines
 from titan10_dagster.local.postgres_files import run_as
 from titan10_dagster.operate import process_ids
 
-START_SECONDS = 60  # longest time of a start, including crash recovery
+START_SECONDS = 60  # limit of a start, including crash recovery
 STOP_SECONDS = 20
 _READY = "database system is ready to accept connections"  # this line is in the log of a server that was ready
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process id of a log line
@@ -65,7 +65,7 @@ class ServerProcess:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop the server if it runs: in fast mode, and after 20 s in immediate mode."""
+        """Stop the server, if it runs, in fast mode. If it has not stopped after 20 s, use the immediate mode."""
         if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
             self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
 
@@ -75,17 +75,17 @@ class ServerProcess:
         return postmaster is not None and postmaster.ready
 
     def wait_while_starting_or_stopping(self) -> None:
-        """Wait while a server runs but is not ready.
+        """Wait while a server runs but is not ready, for at most START_SECONDS.
 
-        The caller holds the lock under which servers are started and stopped. So no other process waits for this
-        server: the process that started or stopped the server was probably killed.
+        The caller holds the lock under which servers are started and stopped, so no other process starts or stops this
+        server now. Probably, the process that started or stopped the server was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def postmaster(self) -> Postmaster | None:
-        """Return the content of postmaster.pid. Return None if its process id now belongs to another process."""
+        """Return the running server that postmaster.pid names, or None if there is no such server."""
         try:
             lines = (self._files.cluster / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -99,7 +99,7 @@ class ServerProcess:
         port = free_port(self._port)
         if self._port and port != self._port:
             self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
-        self._port = port  # if the server is started again, its clients expect the same port
+        self._port = port  # after a restart, the clients of the server expect the same port
         self._files.configure(port)
 
     def _begin_log(self) -> None:

@@ -18,7 +18,7 @@ from titan10_dagster.local.supervision import Service
 from titan10_dagster.settings import Settings
 
 LOCATION = "titan10_dagster"
-SOCKET_PATH_LIMIT = 100  # length of a path in bytes; operating systems refuse paths above 104 or 108 bytes
+SOCKET_PATH_LIMIT = 100  # longest path of a socket in bytes; the limit of operating systems is 104 or 108 bytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def ui_address(settings: Settings) -> UiAddress:
     """Return the address at which the UI will listen. Port 0 is replaced by a free port.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the UI cannot listen there, for example because the port is taken.
     """
     host, port = settings.server.host, settings.server.port
     if port == 0:
@@ -73,8 +73,8 @@ def ui_address(settings: Settings) -> UiAddress:
 def socket_path(data: Path) -> Path:
     """Return the path of the code server's socket. The path is the same at every start.
 
-    The launcher uses the path to find the code server of a run. The code server has a socket in a private folder and no
-    port, because other accounts of the machine could use a port to run code.
+    Dagster's run launcher finds the code server of a run by this path. The code server has a socket in a private folder
+    and no port, because other accounts of the machine could use a port to run code.
     """
     name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]
     path = data / "dagster" / f"code-{name}.sock"

@@ -1,7 +1,7 @@
-"""The end of a command after Ctrl-C, SIGTERM or SIGHUP, within a limited time.
+"""Ends a command within a limited time after Ctrl-C, SIGTERM or SIGHUP.
 
-Python runs signal handlers only in the main thread. They do not run while the main thread waits in a library for a
-statement, a connection or the lookup of a host name. A thread of this module notices the signal at once. The thread
+Python runs signal handlers only in the main thread. The handlers do not run while the main thread waits in a library
+for a statement, a connection or the lookup of a host name. A thread of this module notices the signal at once. It
 cancels running statements, and cuts connections to servers that do not react. If the command still does not end, the
 thread ends the process.
 """
@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 CUT_SECONDS = 3.0  # if a server does not end a statement within this time, the server counts as dead
 END_SECONDS = 8.0  # seconds from the signal to the forced end of the process
-FAREWELL_SECONDS = 1.5  # limit for each function that is called before the process is ended
+FAREWELL_SECONDS = 1.5  # seconds for each function that is called before the forced end
 TICK_SECONDS = 0.2
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 FORCED = (
@@ -34,7 +34,7 @@ _farewells: list[Callable[[], object]] = []
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Return SIGTERM and SIGHUP, but without SIGHUP if this process ignores it, as after `nohup titan10 up`."""
+    """Return SIGTERM and SIGHUP. If this process ignores SIGHUP, as after `nohup titan10 up`, return only SIGTERM."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return (signal.SIGTERM,)
     return (signal.SIGTERM, signal.SIGHUP)
@@ -54,8 +54,8 @@ def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
 def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     """Limit the time in which the command ends after a signal.
 
-    `is_bounded` is called after the signal. If it returns False, the time is not limited. In other threads than the
-    main thread, this context does nothing.
+    `is_bounded` is called after the signal. If it returns False, the time is not limited. If the context is opened in
+    another thread than the main thread, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,7 +4,7 @@ The code server starts first: if the daemon cannot reach the code server, the da
 For the same reason the daemon is paused while no code server runs. A process that dies is started again after a pause,
 and the pause grows with each death. Each process has its own process group. When a process ends, all processes that it
 started are ended too, including runs. If this process is killed, a watchdog ends the groups. Dagster's run retries
-launch lost runs again, and these runs continue where they stopped.
+launch the killed runs again, and these runs continue where they stopped.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ class Stack:
             self._say(f"Titan-10 is up: {self.url} (logs in {self._settings.data / 'logs'}; Ctrl-C stops it)")
 
     def watch(self) -> None:
-        """Keep everything running until `ask_to_stop`."""
+        """Keep everything running until `ask_to_stop` is called."""
         while not self._stopping.wait(TICK_SECONDS):
             self.tend()
         self._say("Stopping. The next start continues the unfinished runs.")
 
     def tend(self) -> None:
-        """Restart the processes that have died since the last call."""
+        """Restart the processes that have died, each after its pause."""
         code_server, daemon = self._children[0], self._children[-1]
         was_away = not code_server.alive()
         if was_away:
@@ -197,7 +197,9 @@ class Stack:
             self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
         if not child.pauses.are_over(time.monotonic()):
             return
-        with suppress(ProcessFailed):  # the next tick finds the process dead, and the next pause is longer
+        # If the new process has ended, it is started again after a longer pause. If it only does not answer in time, it
+        # keeps running.
+        with suppress(ProcessFailed):
             self._launch([child])
 
 

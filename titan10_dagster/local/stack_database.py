@@ -31,7 +31,7 @@ class StackDatabase:
         self.url = ""
 
     def start(self) -> None:
-        """Start or join the embedded server.
+        """Start the embedded server, or join the server if it runs already. If database.url is set, use this URL.
 
         Raises:
             DatabaseUnavailable: the server does not start.
@@ -74,13 +74,16 @@ class StackDatabase:
         return moved
 
     def stop_command(self) -> Sequence[str]:
-        """Return the command that stops the server if all processes that used it were killed."""
+        """Return a command for the watchdog. The command stops the server if no process uses the server any more.
+
+        If database.url is set, the command is empty.
+        """
         if self.server is None:
             return []
         return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self.server.files.folder)]
 
     def _report_once(self, sentence: str) -> None:
-        """Report a sentence about an unavailable database, unless it was reported before."""
+        """Report a sentence about an unavailable database. A sentence that was reported before is not repeated."""
         if sentence not in self._reported:
             self._reported.add(sentence)
             self._say(sentence)

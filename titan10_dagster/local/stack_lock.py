@@ -33,7 +33,7 @@ def running_stack(data: Path) -> RunningStack | None:
 
 
 class StackLock:
-    """The lock file of a data folder. It is held until `release`, or until the process ends."""
+    """The lock of a data folder. It is held until `release` is called, or until the process ends."""
 
     def __init__(self, data: Path) -> None:
         """Take the lock.

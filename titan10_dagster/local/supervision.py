@@ -15,7 +15,7 @@ from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
 from titan10_dagster.local.directories import ensure_private_file
 
-LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
+LOG_BYTES = 20_000_000  # a log that has reached this size is copied to *.1 and emptied
 # If a process ran for longer than this before it died, the pause before its next start is one second again.
 SETTLED_SECONDS = 60.0
 LONGEST_PAUSE = 30.0
@@ -39,8 +39,8 @@ class Service:
 class Pauses:
     """The pauses before a dead process is started again.
 
-    The pause doubles with each death, up to LONGEST_PAUSE. If the process ran for more than SETTLED_SECONDS before it
-    died, the pause is one second again. `now` is a monotonic time in seconds.
+    The first pause is one second. The pause doubles with each further death, up to LONGEST_PAUSE. If the process ran
+    for more than SETTLED_SECONDS before it died, the pause is one second again. `now` is a monotonic time in seconds.
     """
 
     started: float = 0.0
@@ -62,9 +62,9 @@ class Pauses:
 
 
 class Watchdog:
-    """A process that kills the watched process groups if this process is killed, and then runs the command `then`.
+    """A helper process, with the program watchdog.py.
 
-    Its program is watchdog.py.
+    If the current process is killed, the helper kills the watched process groups, and then runs the command `then`.
     """
 
     def __init__(self, then: Sequence[str] = ()) -> None:
@@ -131,7 +131,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def wait_until_it_answers(self, seconds: float, go_on: Callable[[], bool]) -> None:
-        """Wait until the service answers.
+        """Wait until the service answers, or until `go_on` returns False.
 
         Raises:
             ProcessFailed: the process ended, or the service does not answer in time.
@@ -168,13 +168,16 @@ class Child:
             watchdog.send(self.process.pid, SIGCONT)
 
     def end(self, grace: float) -> None:
-        """End the process and all processes that it started. Use SIGTERM first, and SIGKILL after `grace` seconds."""
+        """End the process and all processes that it started. Send SIGTERM, and SIGKILL after `grace` seconds."""
         if self.process is not None:
             end_all([self], grace)
 
 
 def end_all(children: Sequence[Child], grace: float) -> None:
-    """End several processes at once."""
+    """End the processes of all children at the same time.
+
+    Send SIGTERM, and SIGKILL after `grace` seconds. If `grace` is 0, send only SIGKILL.
+    """
     processes = [child.process for child in children if child.process is not None]
     deadline = time.monotonic() + grace
     for process in processes if grace else ():

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titan10_dagster.local.printable import printable, printable_lines
 
-PIPE_WIDTH = 250  # characters of a line if the output is a pipe; large enough, so that lines are not cut
+PIPE_WIDTH = 250  # characters of a line if the output is not a terminal; this is enough for whole lines
 
 
 def print_json(value: Any) -> None:

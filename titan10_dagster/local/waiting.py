@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# The modules that repeat a statement, a call or a step after a failure. Each logs a warning before a pause.
+# The modules that repeat a statement, a call or a step after a failure. Before such a module waits, it logs the reason
+# as a warning.
 LOGGERS = (
     "titan10_dagster.dagster_internals.patience",
     "titan10_dagster.defs.step_errors",
     "titan10_dagster.store.database",
 )
-QUIET_SECONDS = 30.0  # pause between two messages, because the same reason may be logged every second
+QUIET_SECONDS = 30.0  # seconds between two messages, because the same reason may be logged every second
 
 
 @contextmanager

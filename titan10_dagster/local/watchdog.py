@@ -1,8 +1,9 @@
 """Kills process groups after the parent process has ended, even if SIGKILL ended the parent process.
 
-The script reads `+<process group>` and `-<process group>` from standard input, one per line. When the input ends, it
-kills the remaining groups and runs the command given in its arguments. The script imports only the standard library,
-so that it starts quickly and needs little memory.
+The script reads lines from standard input: `+<process group>` adds a group to its list, and `-<process group>` removes
+a group. The input ends when the parent process ends. If groups are still in the list then, the script kills them and
+runs the command given in its arguments. The script imports only the standard library, so that it starts quickly and
+needs little memory.
 """
 
 from __future__ import annotations

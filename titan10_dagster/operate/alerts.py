@@ -1,7 +1,7 @@
 """Checks for problems, stores alerts and sends notifications. The sensor `send_alerts` uses this module.
 
-A notification counts as sent when its service has accepted it. This is stored immediately afterwards. If the process is
-killed between these two steps, the notification is sent twice. Otherwise each notification is sent once.
+A notification counts as sent when its service has accepted it. This is stored immediately afterwards. A notification is
+sent again if the process is killed between these two steps, or if the service accepts the notification too late.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, N
 class AlertReport:
     """The result of one check for problems.
 
-    `open`: the number of open alerts. `sent`, `failed`: the number of accepted and of rejected notifications.
+    `open`: the number of alerts that were open. `sent`: the number of notifications that services accepted. `failed`:
+    the number of notifications that could not be delivered.
     """
 
     open: int
@@ -77,7 +78,8 @@ def conditions(
 ) -> list[Condition]:
     """Return the problems that exist at `now`. They are found in the database, without a request to an exchange.
 
-    `failed`: the days of failed runs. `under_way`: the exchanges with running runs that fetch days and are not repairs.
+    `failed`: the days of failed runs. `under_way`: the exchanges for which a run or a backfill fetches days now. Repair
+    runs do not count.
     """
     found: list[Condition] = []
     listed = listed_by_exchange(titan10, titan10.settings.enabled)
@@ -140,14 +142,14 @@ def _of_exchange(
         series_condition(name, events),
     ]
     if titan10.settings.live.enabled:
-        # The timeframe is added to the limit, because the next candle cannot arrive before it has passed.
+        # The next candle ends one timeframe after the newest candle. Therefore the timeframe is added to the limit.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(recent, now), now, lag))
     return [condition for condition in found if condition is not None]
 
 
 def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:
-    """Return a sentence for each event of the exchange's series in the last week, newest first."""
+    """Return a sentence for each event of the exchange in the last week that an alert reports, newest first."""
     return [event.detail for event in _alarming_events(titan10, name, now)]
 
 
@@ -186,9 +188,9 @@ def _unsettled(
 ) -> list[Slice]:
     """Return the slices of listed symbols that the daily settlement should have completed.
 
-    The settlement is responsible for a series from the first day that was fetched in time: before the end of the next
-    day. Slices of earlier days are left out, because they are history that was not requested yet. `recent`: the ledger
-    of the exchange's last days. `to_be_settled`: the days to return. `listed`: the listed symbols.
+    The settlement is responsible for a series from the first day that was fetched before the end of the next day.
+    Slices of earlier days are left out, because backfills and not the settlement fetch history. `recent`: the ledger of
+    the exchange's last days. `to_be_settled`: the days to return. `listed`: the listed symbols.
     """
     unsettled = []
     for slice_ in recent.unsettled():
@@ -206,7 +208,7 @@ def _unsettled(
 
 
 def _polled_until(recent: LedgerDays, now: datetime) -> datetime | None:
-    """Return the end of the exchange's newest candle of yesterday and today, or None. `recent`: the last days."""
+    """Return the end of the exchange's newest candle of yesterday and today, or None. `recent`: the ledger."""
     ends = []
     for slice_, row in recent.ledger.items():
         if slice_.day < now.date() - _DAY:

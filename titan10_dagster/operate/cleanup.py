@@ -1,12 +1,13 @@
 """Removes old files from the landing zone and from the cache of archive files.
 
 Four kinds of files are removed: landed files after their candles were stored in the database, old evidence (replaced
-and unreadable landed files), files of interrupted writes, and archive files that were not used for a long time.
+and unreadable landed files), files of interrupted writes, and archive files that were not used for a long time or do
+not fit into the cache.
 
-A landed file is removed if its fetch, or a later fetch, has settled the slice in the ledger. The transaction that
-settles a slice also stores its candles. This applies to days before the exchange's `start` too. A landed file is also
-removed if the settings do not keep candles of its day any more. A replaced file is removed only if all its valid
-candles are stored.
+An old landed file is removed in two cases. In the first case, its fetch or a later fetch has settled the slice in the
+ledger. The transaction that settles a slice also stores its candles. This case includes days before the exchange's
+`start`. In the second case, the settings do not keep candles of its day any more. A replaced file is removed only if
+all its valid candles are stored.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def clear_archives(titan10: IngestContext) -> Freed:
-    """Remove archive files from the cache if they are too old, or if the cache is larger than allowed.
+    """Remove archive files from the cache that were not used for a long time or do not fit into the allowed size.
 
     If a removed file is needed again, it is downloaded again. Return the number and size of the removed files.
     """
@@ -78,7 +79,7 @@ def clear_archives(titan10: IngestContext) -> Freed:
 
 
 def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime]:
-    """Return, for each kind of file, the time before which files are removed.
+    """Return a time for each kind of file. Files that were last changed before this time are removed.
 
     Kinds that are kept forever are left out.
     """

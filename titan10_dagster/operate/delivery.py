@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 log = logging.getLogger(__name__)
 
-LONGEST = 30.0  # seconds for all notifications of a tick; a tick of a sensor may take sixty seconds
+LONGEST = 30.0  # seconds for all notifications of one tick of the sensor; Dagster allows sixty seconds for a tick
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,11 @@ def deliver(
         try:
             url, notification = accepted.get(timeout=max(end - time.monotonic(), 0))
         except Empty:
-            log.warning("%s accepted no alert within %.0f s; it is sent again later", _shown(waiting), seconds)
+            log.warning(
+                "%s did not accept all alerts within %.0f s; Titan-10 sends the remaining alerts later",
+                _shown(waiting),
+                seconds,
+            )
             return
         if notification is None:
             waiting.discard(url)

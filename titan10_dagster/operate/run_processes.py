@@ -1,7 +1,7 @@
 """Identifies the process that executes a run, and checks whether this process is still alive.
 
 A process of this machine is identified by its id and its start time. For a process of another machine, a lock in the
-database of Dagster's runs shows whether the process is alive. Every process that can read the run can check this lock.
+database of Dagster's runs shows whether the process is alive. Every process that can read the runs can check this lock.
 A recreated container counts as another machine.
 """
 

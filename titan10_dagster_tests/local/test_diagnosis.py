@@ -160,7 +160,7 @@ def test_4_a_database_of_another_encoding(site: Site, postgres_url: str) -> None
         execute(postgres_url, f"DROP DATABASE {name}")
     assert (level, found) == (
         "warning",
-        "The encoding of the database is LATIN1: symbols with characters outside it cannot be stored.",
+        "The encoding of the database is LATIN1: symbols with other characters cannot be stored.",
     )
     assert "ENCODING 'UTF8'" in advice
 
@@ -329,7 +329,7 @@ def test_13_a_data_folder_that_is_none(site: Site, data: str) -> None:
     found, advice = site.problem("disk")
     place = site.folder / data.removesuffix("/below")
     assert found == f"{place} is a file or a broken link, but must be a folder."
-    assert advice == "Remove it, or set `data` to a folder."
+    assert advice == "Remove this file or link, or set `data` to a folder."
 
 
 def test_13_a_full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def run_backfill(
 
 
 def show_forecast(settings: Settings, request: Request, say: Say, *, as_json: bool) -> None:
-    """Print a forecast of the backfill's cost. Nothing is requested or changed."""
+    """Print a forecast of the backfill's cost. Nothing is fetched or stored."""
     with open_tables(settings, say) as db:
         titan10 = IngestContext(settings, db, LandingZone(settings.landing))
         forecast = _forecast(titan10, request)
@@ -251,7 +251,7 @@ def _progress(titan10: IngestContext, request: Request, files: int) -> Iterator[
 
 
 def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:
-    """Return the slices that will be fetched: all slices, or only those that are not settled."""
+    """Return the slices that will be fetched: the slices that are not settled, or with --refresh all slices."""
     wanted = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
     return wanted if request.refresh else read_ledger(titan10, wanted).unsettled()
 
@@ -288,7 +288,8 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
 def _exit_code(outcome: Backfill, completeness: Completeness) -> int:
     """Return the exit code.
 
-    As in `titan10 export`, it is 1 if the exchange may have some of the missing candles.
+    It is 1 if days failed or are incomplete. As in `titan10 export`, it is also 1 if the exchange may have some of the
+    missing candles.
     """
     if outcome.shut_out:
         return SHUT_OUT
@@ -309,7 +310,7 @@ def _sentences(report: dict[str, Any]) -> str:
     if report["incomplete_days"]:
         lines.append(f"Incomplete: {_span(report['incomplete_days'])}. {_reasons(report['symbols']) or INCOMPLETE}")
     elif not report["whole"] and not report["failed_days"]:
-        lines.append(f"Incomplete: {report['exchange']} may have made some of the missing candles. {INCOMPLETE}")
+        lines.append(f"Incomplete: {report['exchange']} may have some of the missing candles. {INCOMPLETE}")
     return "\n".join(printable_lines(line) for line in lines)
 
 
@@ -329,7 +330,7 @@ def _for_terminal(error: str) -> str:
 def _advice(report: dict[str, Any]) -> str:
     """Return advice about failed runs.
 
-    The advice is empty if the messages of the runs say that repeating the runs does not help.
+    The advice is empty if all failed runs would fail again in the same way.
     """
     if report["permanent"]:
         return ""

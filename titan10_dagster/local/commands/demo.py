@@ -3,7 +3,7 @@
 The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
 backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
 compares every stored candle with the candles of the sandbox's exchanges. It also fails if an asset check failed, or
-if an exchange refused a request because there were too many.
+if an exchange refused a request because there were too many requests.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD"
 TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of 15m candles, but only twelve hours of 1m candles
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
-ARCHIVED = "binance"  # Binance's old days come from its archive, which gets the file of a day 33 hours after the day
+ARCHIVED = "binance"  # older days of Binance come from its archive; a daily file appears 33 hours after its day ends
 UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -67,7 +67,7 @@ class Verdict:
     """The comparison of an exchange's stored candles with the sandbox; all values are numbers of candles."""
 
     right: int
-    wrong: int  # stored candles with a value that differs from the exchange's, or that the exchange does not have
+    wrong: int  # stored candles that differ from the exchange's candles, or that the exchange does not have
     lost: int  # candles that were not stored, although the exchange serves them
     beyond: int  # candles that were not stored, because the exchange no longer serves them
 
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def run_demo(say: Say) -> int:
-    """Run the demo. Return 0 if the stored candles equal the candles of the sandbox."""
+    """Run the demo. Return 0 if it found no problem; see `_faults`."""
     project = titan10_settings.home()
     folder = demo_folder(project)
     _empty(folder, say)
@@ -166,7 +166,10 @@ def _announced(log: Path) -> dict[str, str]:
 
 
 def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: date) -> Settings:
-    """Write the settings of the demo into its folder. The user's settings and database are not used."""
+    """Write the settings of the demo into its folder, and load them.
+
+    Of the user's settings, only the variable TITAN10_SERVER__PORT is used.
+    """
     port = int(os.environ.get("TITAN10_SERVER__PORT") or free_port(UI_PORT))
     for variable in tuple(os.environ):
         if variable.startswith("TITAN10_"):
@@ -259,7 +262,7 @@ def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Ver
 
 
 def _excused(db: Database, series: Series, absent: pd.Series) -> Any:
-    """Return a mask of the absent candles that the exchange no longer serves according to the ledger."""
+    """Return a mask of `absent`. It is True for candles that, according to the ledger, are no longer served."""
     excused = np.zeros(len(absent), dtype=bool)
     for found in ledger.gaps(db, series.exchange, symbol=series.symbol, reasons=[Reason.BEYOND_HORIZON]):
         excused |= ((absent >= found.gap.start) & (absent < found.gap.end)).to_numpy()
@@ -284,7 +287,7 @@ def _summary(
     others = ", ".join(f"{exchange} {timeframe}" for exchange, timeframe in TIMEFRAMES.items())
     title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, 1m candles ({others}), {len(runs)} runs"
     table = Table(title=title)
-    for header in ("exchange", "requests", "expected", "stored", "equal to the truth", "missing, and why"):
+    for header in ("exchange", "requests", "expected", "stored", "equal to the sandbox", "missing, and why"):
         table.add_column(header, justify="right" if header not in {"exchange", "missing, and why"} else "left")
     for name, verdict in verdicts.items():
         rows = ledger.coverage(db, name, wanted[0], wanted[-1])
@@ -326,7 +329,7 @@ def _archive_sentence(archived: int, by_rest: int) -> str:
 
 
 def _refused_requests(log: Path) -> int:
-    """Return the number of requests that the sandbox's exchanges refused because there were too many."""
+    """Return how many requests the sandbox's exchanges refused because there were too many requests."""
     refused = 0
     with log.open() as file:
         for line in file:

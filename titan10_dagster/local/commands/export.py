@@ -112,7 +112,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     """Write a file for each symbol, print what is in it, and return the exit code: 1 if a file is incomplete.
 
     Raises:
-        SettingsError: a symbol is not stored, or a file exists already; nothing was written.
+        SettingsError: a symbol or the timeframe is not stored, or a file exists already; nothing was written.
         Titan10Error: a file cannot be written.
     """
     if request.first > now.astimezone(UTC).date():
@@ -242,7 +242,7 @@ def _export(db: Database, request: Request, source: Source, now: datetime) -> Ex
 
 
 def _unwritable(path: Path, error: OSError) -> Titan10Error:
-    reason = "a file has the name of the folder" if isinstance(error, FileExistsError) else error.strerror
+    reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror
     return Titan10Error(f"{path} cannot be written: {reason}. Choose another folder with --out.")
 
 

@@ -1,4 +1,4 @@
-"""`titan10 import`: check and store candle files that a user downloaded, like candles from any other source."""
+"""`titan10 import`: read candle files that a user downloaded, and check and store the candles like all others."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def run_probe(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> 
     """Probe the exchange, show the measurements, and return whether all measurements are as expected.
 
     Raises:
-        FetchError: the exchange refuses this address, or lists none of its configured symbols.
+        FetchError: the exchange refuses this address, or none of the configured symbols is an active market.
+        BreakerOpen: the circuit breaker does not allow requests now.
     """
     with open_tables(settings, say) as db:
         probe = probe_exchange(IngestContext(settings, db, LandingZone(settings.landing)), exchange)

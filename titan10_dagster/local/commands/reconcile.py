@@ -34,7 +34,7 @@ class ReconcileRequest:
 
 
 def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as_json: bool) -> bool:
-    """Compare both sources and show the differences. Return True if days were compared and no candle differs.
+    """Compare the archive with REST, and show the differences. Return True if days were compared and no candle differs.
 
     Raises:
         SettingsError: the exchange has no archive.

@@ -18,8 +18,8 @@ from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
 
-# The column "all settled" has the days on which no candle is left to fetch. Candles of these days may still be
-# missing for a final reason.
+# The column "all settled" shows on which days every configured series is settled. Candles of these days may still be
+# missing, each with a reason.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
 HEALTH = (
     *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
@@ -67,7 +67,7 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
 
 
 def _where(settings: Settings, say: Say) -> str:
-    """Return the address for psql or Grafana, without the password."""
+    """Return the address of the database for programs such as psql, without the password."""
     server = embedded(settings, say)
     if server is not None:
         return f"{server.address()} (embedded; its password is in {server.files.folder / 'password'})"
@@ -94,8 +94,8 @@ def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _all_settled(row: Mapping[str, Any]) -> str:
     """Return the text of the column "all settled", such as "to 2024-01-31, since 2024-03-01".
 
-    On all days up to the first date, and on all days since the second date, every series is settled. The text can lack
-    either part.
+    Every configured series is settled on all days up to the first date, and on all days from the second date to
+    yesterday. Each of the two parts can be absent.
     """
     parts = {"to": row["complete_to"], "since": row["complete_since"]}
     return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
