@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """The group of all commands. It turns exceptions into one message and an exit code."""
+    """The group of all commands. It turns an exception into a message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         # The garbage collector runs when the number of new objects reaches this threshold. The modules of Dagster and
@@ -65,10 +65,10 @@ class Commands(click.Group):
 def _end_without_waiting(code: int) -> NoReturn:
     """End the process without waiting for its threads, after all `with` blocks have ended.
 
-    If an interruption comes while a ThreadPoolExecutor starts a thread, the executor does not know this thread. Then
-    the thread never ends, and Python would wait for the thread forever. If the interruption comes inside an `exec`, for
-    example while a module with dataclasses is imported, Python would kill itself by SIGINT, and the command would have
-    no exit code.
+    There are two reasons. If an interruption comes while a ThreadPoolExecutor starts a thread, the executor does not
+    know this thread. Then the thread never ends, and Python would wait for the thread forever. If the interruption
+    comes inside an `exec`, for example while a module with dataclasses is imported, Python would kill itself by SIGINT,
+    and the command would have no exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -305,7 +305,7 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     """Measure the behaviour of an EXCHANGE, and compare the results with expected values.
 
     This takes at most ten requests. The exchange must be in titan10.toml, with a symbol that the exchange lists. The
-    exit code is 1 if a property differs.
+    exit code is 1 if a value differs from the expected value.
     """
     from titan10_dagster.local.commands.probe import run_probe, show_history
 
@@ -374,7 +374,7 @@ main.add_command(series)
 
 
 def load_settings() -> Settings:
-    """Return the settings. Every command reads the settings first."""
+    """Return the settings, for commands in other modules."""
     return _settings()[0]
 
 

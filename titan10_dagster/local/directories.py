@@ -19,7 +19,7 @@ PASSABLE = 0o711
 
 
 def ensure_directory(folder: Path) -> Path:
-    """Create a folder below `data` and its missing parents, and return it.
+    """Create a folder below `data`, and its missing parents. Return the folder.
 
     New folders are private. The rights of existing folders do not change, because you may share them on purpose.
 

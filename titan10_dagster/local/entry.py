@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def is_interruption(error: BaseException | None) -> bool:
-    """Return whether the error is KeyboardInterrupt, or was raised because of it.
+    """Return whether the error is a KeyboardInterrupt, or was raised because of a KeyboardInterrupt.
 
     For example, if an import is interrupted while Python creates a class, the error is a RuntimeError.
     """

@@ -1,7 +1,8 @@
-"""The database and the Dagster instance of a project folder. Every command uses this module to open them.
+"""Opens the database and the Dagster instance of a project folder, for the commands.
 
-`open_database` yields the URL of database.url, or starts the embedded server. `prepare` creates DAGSTER_HOME below the
-data folder, with a link to the project's dagster.yaml. It returns the environment variables for Dagster's processes.
+`open_database` yields the URL of the database. If database.url is not set, it starts the embedded server. `prepare`
+creates DAGSTER_HOME below the data folder, with a link to the project's dagster.yaml, and returns the environment
+variables for Dagster's processes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def open_database(settings: Settings, say: Say) -> Iterator[str]:
 
 @contextmanager
 def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
-    """Yield the URL of the migrated database. Meanwhile the environment variables of this process are set for Dagster.
+    """Yield the URL of the migrated database.
+
+    While the context is open, this process has the environment variables that Dagster needs.
 
     Raises:
         SettingsError: dagster.yaml is missing or wrong.

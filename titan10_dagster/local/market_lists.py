@@ -1,8 +1,8 @@
 """Reads the market lists of new exchanges at the start of a stack.
 
-`<exchange>/candles` depends on `<exchange>/markets`. Until the list is read for the first time, the UI warns before
-each materialization that the materialization may fail. Therefore `titan10 up` reads the missing lists, in one run per
-exchange.
+`<exchange>/candles` depends on `<exchange>/markets`. Until the market list is read for the first time, the UI warns
+before each materialization that the materialization may fail. Therefore `titan10 up` reads the missing lists, in one
+run per exchange.
 """
 
 from __future__ import annotations

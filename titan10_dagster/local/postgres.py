@@ -61,7 +61,7 @@ class EmbeddedPostgres:
         return ServerProcess(self.files, self._port, self._say)
 
     def start(self) -> str:
-        """Start or join the server and return the URL of its database.
+        """Start the server, or join the server if it runs already. Return the URL of its database.
 
         Raises:
             DatabaseUnavailable: the server does not start; the text says why and what to do.
@@ -146,7 +146,7 @@ def _lock(path: Path, kind: int) -> int:
     """Open and lock a file. Return its descriptor. Closing the descriptor, or the end of the process, ends the lock."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        if os.geteuid() == 0:  # without this, the folder's owner could not open a file that root created
+        if os.geteuid() == 0:  # the folder's owner must be able to open a file that root created
             owner = path.parent.stat()
             os.fchown(handle, owner.st_uid, owner.st_gid)
         fcntl.flock(handle, kind)

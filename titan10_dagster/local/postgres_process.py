@@ -105,7 +105,7 @@ class ServerProcess:
     def _begin_log(self) -> None:
         """Begin a log for this start, and keep the log of the last server that ran.
 
-        That log shows why the server died, even if many starts fail afterwards.
+        The log of the last server shows why the server died, even if many starts fail afterwards.
         """
         log = self._files.log
         if _READY in self._log_of_this_start():

@@ -159,7 +159,7 @@ class Child:
         return self.pauses.note_death(time.monotonic())
 
     def pause(self) -> None:
-        """Suspend the process and all processes that it started, until `go_on`."""
+        """Suspend the process and all processes that it started, until `go_on` is called."""
         if self.process is not None:
             watchdog.send(self.process.pid, SIGSTOP)
 
@@ -196,9 +196,9 @@ def end_all(children: Sequence[Child], grace: float) -> None:
 
 
 def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the group to end.
+    """Wait until the killed group has ended.
 
-    The time is limited: zombies stay in the group if a container has no init process.
+    The wait is limited, because zombies stay in the group if a container has no init process.
     """
     deadline = time.monotonic() + KILL_SECONDS
     while _has_members(process) and time.monotonic() < deadline:
@@ -208,7 +208,7 @@ def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
 def _has_members(process: subprocess.Popen[bytes]) -> bool:
     """Return whether the process's group has a living process.
 
-    `poll` reads the exit code of an ended process. Without this, the ended process would remain a group member.
+    `poll` reads the exit code of an ended process. Without `poll`, the ended process would remain a group member.
     """
     process.poll()
     return watchdog.send(process.pid, 0)

@@ -14,7 +14,7 @@ LOGGERS = (
     "titan10_dagster.defs.step_errors",
     "titan10_dagster.store.database",
 )
-QUIET_SECONDS = 30.0  # seconds between two messages, because the same reason may be logged every second
+QUIET_SECONDS = 30.0  # shortest time between two messages; the same reason may be logged every second
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Checks for problems, stores alerts and sends notifications. The sensor `send_alerts` uses this module.
 
 A notification counts as sent when its service has accepted it. This is stored immediately afterwards. A notification is
-sent again if the process is killed between these two steps, or if the service accepts the notification too late.
+sent again if the process is killed between these two steps, or if the service accepts the notification only after the
+time limit of `deliver`.
 """
 
 from __future__ import annotations
@@ -208,7 +209,10 @@ def _unsettled(
 
 
 def _polled_until(recent: LedgerDays, now: datetime) -> datetime | None:
-    """Return the end of the exchange's newest candle of yesterday and today, or None. `recent`: the ledger."""
+    """Return the end of the exchange's newest candle of yesterday and today, or None.
+
+    `recent`: the ledger of the exchange's last days.
+    """
     ends = []
     for slice_, row in recent.ledger.items():
         if slice_.day < now.date() - _DAY:

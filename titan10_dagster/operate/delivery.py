@@ -25,7 +25,7 @@ LONGEST = 30.0  # seconds for all notifications of one tick of the sensor; Dagst
 
 @dataclass(frozen=True)
 class Notification:
-    """A message to send. `is_good`: whether the message is about the end of a problem."""
+    """A message to send. `is_good`: False for a problem, True for the end of a problem and for a test."""
 
     title: str
     body: str

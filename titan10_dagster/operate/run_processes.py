@@ -39,8 +39,8 @@ def visible_to_other_machines(url: str | None) -> Iterator[None]:
 def is_alive(tag: str, url: str | None) -> bool:
     """Return whether the process in the value of PROCESS_TAG is alive.
 
-    For a process of another machine, it takes half a minute to return False. If `url` is None, processes of other
-    machines count as alive.
+    For a process of another machine, the function needs half a minute to return False. If `url` is None, processes of
+    other machines count as alive.
     """
     _, pid, started, *where = tag.split(" ")
     if where == [machine()]:

@@ -51,7 +51,10 @@ INCOMPLETE = (
 
 @dataclass(frozen=True)
 class Request:
-    """A backfill request. Both days are included. If `symbols` is None, all configured symbols are fetched."""
+    """A backfill request. The days `first` and `last` are included.
+
+    If `symbols` is None, all configured symbols are fetched.
+    """
 
     exchange: str
     first: date
@@ -76,7 +79,7 @@ class Tally:
 
     @property
     def all_requests(self) -> int:
-        """The number of requests, including requests of slices that did not land because the fetch failed."""
+        """The number of requests, including requests for slices that did not land because the fetch failed."""
         return max(self.requests, self.spent.get(Source.REST, Cost()).requests)
 
     def add_spent(self, spent: Costs) -> None:
@@ -286,10 +289,9 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
 
 
 def _exit_code(outcome: Backfill, completeness: Completeness) -> int:
-    """Return the exit code.
+    """Return SHUT_OUT if the exchange blocks this machine, FAILED if days failed or are incomplete, otherwise DONE.
 
-    It is 1 if days failed or are incomplete. As in `titan10 export`, it is also 1 if the exchange may have some of the
-    missing candles.
+    As in `titan10 export`, days are also incomplete if the exchange may have some of the missing candles.
     """
     if outcome.shut_out:
         return SHUT_OUT
@@ -323,7 +325,10 @@ def _reasons(symbols: Mapping[str, str]) -> str:
 
 
 def _for_terminal(error: str) -> str:
-    """Return an error of a run without the promise to repeat a request, and without the advice for users of the UI."""
+    """Return the text of a run's error without two parts.
+
+    The parts are the promise to repeat a request, because the command has ended, and the advice for users of the UI.
+    """
     return without_promises(error).removesuffix(f" {LAUNCH_AGAIN}")
 
 

@@ -32,7 +32,7 @@ def show_coverage(
 ) -> None:
     """Print a row for each series.
 
-    A day that was never fetched counts as missing if it lies between the first and the last day of the series.
+    A day that was never fetched counts as missing if it lies between the first and the last fetched day.
     """
     with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]

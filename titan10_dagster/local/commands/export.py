@@ -34,7 +34,7 @@ CANDLES_A_PIECE = 45_000
 
 @dataclass(frozen=True)
 class Request:
-    """An export request: candles of whole UTC days (both included) and the folder of the files.
+    """An export request: the candles of the UTC days from `first` to `last` (included), and the folder of the files.
 
     If `symbols` is empty, all stored symbols are exported.
     """
@@ -91,7 +91,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Exported:
-    """A series in its file.
+    """The result of the export of a series.
 
     `path` is None if there was no candle to write. `holed`: the number of rollup candles with missing minutes.
     `completeness` counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: a JSON

@@ -23,7 +23,10 @@ _MOST_LINES = 50
 
 @dataclass(frozen=True)
 class ReconcileRequest:
-    """A reconciliation request. Both days are included. If `symbols` is None, all configured symbols are compared."""
+    """A reconciliation request. The days `first` and `last` are included.
+
+    If `symbols` is None, all configured symbols are compared.
+    """
 
     exchange: str
     first: date

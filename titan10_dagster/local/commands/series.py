@@ -49,7 +49,7 @@ def rename_series(
     to_symbol: str | None,
     now: datetime,
 ) -> None:
-    """Move series to a new name, after ccxt renamed the exchange or a symbol.
+    """Move series to a new name, after ccxt renamed the exchange, or the exchange renamed a symbol.
 
     Raises:
         SettingsError: the arguments are not one old and one new name, the new name is invalid, or nothing is stored
