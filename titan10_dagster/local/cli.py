@@ -268,7 +268,7 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
     "--as-of",
     metavar="INSTANT",
     callback=instant,
-    help="Use the values known at this instant, before later restatements.",
+    help="Use the values as they were at this instant, without restatements that came later.",
 )
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
@@ -328,7 +328,7 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     default=0.01,
     show_default=True,
     callback=share_of_days,
-    help="Share of the settled days of all symbols to compare; 1 compares all of them.",
+    help="Share of the settled days to compare, drawn from all symbols together; 1 compares all days.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the random choice; one seed chooses the same days."

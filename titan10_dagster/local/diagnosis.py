@@ -258,7 +258,8 @@ def _rights(connection: Connection) -> Finding:
         (
             read_only_by is not None,
             f"Sessions are read-only: default_transaction_read_only is on for {scope}.",
-            f"Run `ALTER ROLE {role} SET default_transaction_read_only = off`, or set database.url to another server.",
+            f"Run `ALTER ROLE {role} IN DATABASE {name} SET default_transaction_read_only = off`, "
+            "or set database.url to another server.",
         ),
         (
             not may_create,

@@ -1,6 +1,6 @@
 """Creates the folders below the folder of the setting `data`.
 
-Other accounts cannot read these folders, because the folders contain passwords, logs and sockets.
+Other accounts cannot read new folders, because the folders contain passwords, logs and sockets.
 """
 
 from __future__ import annotations

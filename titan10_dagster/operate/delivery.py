@@ -86,7 +86,11 @@ def _send_all(
                 return
             accepted.put((url, notification))
     except Exception as error:  # noqa: BLE001 - the error must not end the thread, and may contain the URL
-        log.warning("%s failed to send an alert (%s); Titan-10 sends it again later", scheme(url), type(error).__name__)
+        log.warning(
+            "sending an alert by %s failed (%s); Titan-10 sends the alert again later",
+            scheme(url),
+            type(error).__name__,
+        )
     finally:
         accepted.put((url, None))
 

@@ -22,7 +22,9 @@ def run_doctor(*, as_json: bool) -> int:
     try:
         settings = titan10_settings.load()
     except SettingsError as error:
-        _show([Finding("settings", Level.PROBLEM, f"{error}", "Correct titan10.toml, .env or the variable.")], as_json)
+        _show(
+            [Finding("settings", Level.PROBLEM, f"{error}", "Correct titan10.toml, .env or the environment.")], as_json
+        )
         return MISUSED
     findings = [Finding("settings", Level.OK, "titan10.toml, .env and the environment are valid.")]
     findings += all_findings(settings, titan10_settings.home())
