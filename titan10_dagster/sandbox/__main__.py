@@ -35,19 +35,21 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
     "ports",
     multiple=True,
     type=click.IntRange(0, 65535),
-    help="Port, in the order of --exchange; 0: any free port.",
+    help="Port, in the order of --exchange; 0: any free port. Default: the exchange's own port.",
 )
 @click.option(
-    "--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve the candles of this file."
+    "--replay",
+    "replays",
+    multiple=True,
+    metavar="EXCHANGE:SYMBOL=FILE",
+    help="Serve the candles of this file for the symbol.",
 )
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
-@click.option(
-    "--limit-factor", metavar="FACTOR", default=1.0, help="Multiply the allowed usage of every rate limit by this."
-)
-@click.option("--ban-seconds", type=float, default=None, help="Length of every ban.")
+@click.option("--limit-factor", metavar="FACTOR", default=1.0, help="Factor for the allowed usage of every rate limit.")
+@click.option("--ban-seconds", type=float, default=None, help="Length of every ban. Default: as at the exchange.")
 @click.option("--latency", default=0.0, help="Milliseconds by which every answer is delayed.")
-@click.option("--now", default=None, help="Stop the clock at this instant (ISO 8601, UTC).")
+@click.option("--now", default=None, help="Let the clock stand still at this time (ISO 8601, UTC).")
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request to this file as JSON.")
 def main(
     exchanges: tuple[str, ...],
@@ -61,7 +63,7 @@ def main(
     now: str | None,
     log: Path | None,
 ) -> None:
-    """Serve simulated exchanges at http://127.0.0.1. Ctrl-C stops the sandbox."""
+    """Serve simulated exchanges at http://127.0.0.1, each on its own port. Ctrl-C stops the sandbox."""
     chosen = exchanges or tuple(VENUES)
     wanted = dict.fromkeys(chosen, None) | dict(zip(chosen, ports, strict=False))
     try:

@@ -25,7 +25,7 @@ _NAMES = {seconds: name for name, seconds in TIMEFRAMES.items()}
 
 @dataclass
 class Reply:
-    """The answer to a request. `wire`: the way in which the connection fails, if it fails."""
+    """The answer to a request. `wire`: how the connection fails; None if it does not fail."""
 
     status: int = 200
     body: bytes = b""
@@ -33,11 +33,14 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds to wait before the first byte is sent
     wire: Literal["reset", "stall", "short_body"] | None = None
-    stall: float = 0.0  # seconds
+    stall: float = 0.0  # only for `wire` "stall": the seconds of silence in the middle of the answer
 
 
 def answer(site: Site, entry: Entry) -> Reply:
-    """Count a request for the rate limits, and return its reply. Record cost and result in the log entry."""
+    """Return the reply to a request, and record the cost, the faults and the rows of the answer in `entry`.
+
+    The request is counted for the rate limits, except if the exchange does not have its path.
+    """
     entry.path = site.venue.wire.route(entry.path, entry.query)
     kind = site.venue.wire.kind(entry.path)
     if kind is None:
@@ -78,7 +81,7 @@ def _requested(site: Site, entry: Entry) -> tuple[ServedSeries, CandleRequest]:
 def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now: int) -> CandleRequest:
     """Return the request, limited to candles that the exchange still serves.
 
-    Raises Refused if the exchange rejects the request because of its start.
+    Raises Refused if the exchange does not allow the start of the request.
     """
     venue, start = site.venue, request.start
     first = venue.candle_start(series.first_ms, request.seconds)
@@ -145,7 +148,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series that a fault sends instead of the requested series."""
+    """Return the series whose candles are sent: another one if the fault is `other_symbol`, otherwise `series`."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:
@@ -203,7 +206,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request and the time (epoch ms) with which an exchange with this fault selects the rows."""
+    """Return the request and the time (epoch ms) that select the rows of the answer, both as the fault changes them."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

@@ -1,11 +1,11 @@
 """The candle files that exchanges publish, built from the sandbox's own candles.
 
-Each exchange has a `Shelf`: the paths of its files, the format of their rows and of the file, and the form of digests.
-The table of shelves (`SHELVES`) was written from the same public facts as the client's archive records, but separately.
-If the table or the records have a mistake, a test fails.
+Each exchange with an archive has a `Shelf`: the paths of its files, the format of files and rows, and the form of the
+digests. This table (`SHELVES`) and Titan-10's own records of archives were written separately, from the same public
+facts. So a mistake in one of the two makes a test fail.
 
-A defect is a fault of a file. A test can switch it on. `DEFECTS` lists all defects. Each defect was seen in a real
-archive, or is an attack.
+A defect is a fault of a file that a test can switch on. `DEFECTS` lists all defects. Each defect was seen in a real
+archive, or imitates an attack.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from titan10_dagster.sandbox.site import Site
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
-_US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseconds from this day on
+_US_SINCE = 1_735_689_600_000  # 2025-01-01: the times in Binance's spot files are in microseconds from this day on
 
 _KEPT = 100  # the maximum number of cached candle lists, each for one symbol and time range
 _FILES_KEPT = 24  # the maximum number of cached files; a file with a month of 1m candles has 2 MB
@@ -47,26 +47,26 @@ Row = list[float]  # [ms, open, high, low, close, volume]
 DEFECTS: Mapping[str, str] = {
     "missing": "The file does not exist.",
     "missing_digest": "The file exists, but its digest file does not.",
-    "stale_digest": "The digest belongs to an earlier file.",
-    "replaced": "The values differ from an earlier download; the digest fits.",
+    "stale_digest": "The digest belongs to an earlier version of the file.",
+    "replaced": "All volumes differ, as if the exchange has replaced the file; the digest fits.",
     "truncated_rows": "The second half of the rows is missing; the digest fits.",
     "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the complete file.",
     "hole": "An hour is missing in the middle; the digest fits.",
-    "no_day": "A whole day is missing in the middle, or half of a daily file; the digest fits.",
+    "no_day": "A day in the middle of a monthly file is missing, or half of a daily file; the digest fits.",
     "mixed_units": "The second half of the times is in microseconds.",
     "unsorted": "The newest row comes first.",
-    "duplicates": "Every row is there twice.",
-    "conflicts": "Ten rows are there a second time with other values.",
+    "duplicates": "The file contains every row twice.",
+    "conflicts": "The file contains ten rows a second time, with another volume.",
     "off_grid": "Ten rows begin 14.789 seconds late.",
     "none": "Ten rows have the text None instead of a volume.",
-    "header": "The file has a header although the archive has none, or the other way round.",
+    "header": "The file has a header although the archive's files have none, or the other way round.",
     "microseconds": "All times are in microseconds.",
     "other_day": "The rows belong to the day before.",
     "html": "An HTML page with status 200.",
     "bomb": "A small file that unpacks to 544 MB.",
     "two_members": "The zip file has two members.",
-    "forbidden": "HTTP 403 without a message about access keys.",
-    "unavailable": "HTTP 503, twice.",
+    "forbidden": "HTTP 403 with the text Forbidden.",
+    "unavailable": "HTTP 503.",
 }
 
 
@@ -75,11 +75,12 @@ class Shelf:
     """The format of the archive files of one exchange.
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
-    symbol: a function that returns the symbol in a path, from the exchange's ids of base and quote.
-    row: a function that returns the fields of one candle.
-    header: the header of the files, or None.
+    symbol: a function that builds the symbol of a path from the exchange's ids of base and quote.
+    row: a function that returns the fields of one candle. The second argument: whether the time is in microseconds.
+    header: the first line of each file; None if the files have no header.
     hours: the exchange's day begins this many hours before the UTC day of the same date.
-    digest: the ending that turns the path of a file into the path of its digest; None if there are no digests.
+    packing: zip (a CSV file in it), gzip (of a CSV file), or xlsx (an Excel workbook in a zip file).
+    digest: the text that is added to the path of a file to get the path of its digest; None if there are no digests.
     algorithm: the hash function of the digest.
     named: whether the digest file also contains the name of the data file.
     lag: the time from the end of a day to the publication of its files.
@@ -100,7 +101,7 @@ class Shelf:
 
 
 def _plain(value: float) -> str:
-    """Return the shortest decimal text of a double, never with an exponent."""
+    """Return a double as a decimal text without an exponent."""
     text = repr(value)
     return text if "e" not in text else f"{value:.20f}".rstrip("0")
 
@@ -123,7 +124,7 @@ def _okx(row: Row, micro: bool) -> Sequence[object]:
 def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
     """Return a function that formats a row: the time in seconds, then the values in the order of `order`.
 
-    The letters of `order` are o, h, l, c, v, and q for the quote volume.
+    The letters of `order` are o, h, l, c, v, and q for the quote volume. A defect can change the time to microseconds.
     """
 
     def row_of(row: Row, micro: bool) -> Sequence[object]:
@@ -241,9 +242,9 @@ class _Defect:
 
 
 def _active(defects: Iterable[_Defect], path: str) -> set[str]:
-    """Return the kinds of the active defects of a file.
+    """Return the kinds of the active defects of a file. The request is not counted.
 
-    `FileServer._striking` also counts the request for the option `times` of a defect. This function does not.
+    `FileServer._striking` returns the same kinds, and counts the request for the option `times` of each defect.
     """
     kinds = set()
     for defect in defects:
@@ -270,7 +271,11 @@ class FileServer:
         self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """Add a defect to all files with `match` in their path. `times`: the number of requests with the defect."""
+        """Add a defect to all files with `match` in their path.
+
+        `times`: the number of requests that meet the defect; None: all requests.
+        Raises ValueError if the kind is unknown.
+        """
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
@@ -374,9 +379,9 @@ class FileServer:
         return self._packed_once(path, _with_defects(rows, defects), defects)
 
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
-        """Return the candles of a stretch.
+        """Return the candles of a symbol in [start, end), in epoch ms.
 
-        Recent stretches are cached, because a file and its digest need the same candles.
+        Recent results are cached, because a file and its digest need the same candles.
         """
         key = (symbol, start, end)
         with _caching:
@@ -455,7 +460,7 @@ def _is_micro(number: int, rows: int, defects: set[str]) -> bool:
     return "microseconds" in defects or ("mixed_units" in defects and number >= rows // 2)
 
 
-@lru_cache(maxsize=50_000)  # the cache has room for the 44,640 lines of a file with a month of 1m candles
+@lru_cache(maxsize=50_000)  # a month of 1m candles has 44,640 lines, which fit
 def _line(exchange: str, row: tuple[float, ...], micro: bool) -> str:
     return ",".join(map(str, SHELVES[exchange].row(list(row), micro)))
 
@@ -494,7 +499,10 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
 
 
 def _stretch(label: str, hours: int) -> tuple[int, int]:
-    """Return the time range [start, end) in epoch ms of the day or month in a label."""
+    """Return the time range [start, end) of the day or month that a label names, in epoch ms.
+
+    The range begins `hours` before the UTC day or month.
+    """
     digits = label.replace("-", "")
     first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
     after = first + timedelta(days=1) if len(digits) == 8 else (first + timedelta(days=32)).replace(day=1)
@@ -517,9 +525,9 @@ def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
 
 @cache
 def _bomb() -> tuple[bytes, int]:
-    """Return the compressed content of a bomb, without the headers of a zip or gzip file, and the content's CRC.
+    """Return the compressed data of a zip or gzip bomb, without any header. Also return the CRC of the unpacked data.
 
-    Only the first megabyte is compressed, and the result is repeated. Compressing all megabytes takes two seconds.
+    Only one megabyte is compressed, and the result is repeated, because it takes two seconds to compress all megabytes.
     """
     megabyte, checksum = b"0" * (1 << 20), 0
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -552,7 +560,7 @@ def _gzip_bomb() -> bytes:
 
 @cache
 def _empty_workbook() -> Mapping[str, bytes]:
-    """Return the members of a workbook without rows, which has one sheet."""
+    """Return the files in an Excel workbook (which is a zip file) with one empty sheet."""
     import openpyxl
 
     book = openpyxl.Workbook(write_only=True)
@@ -564,9 +572,9 @@ def _empty_workbook() -> Mapping[str, bytes]:
 
 
 def _workbook(lines: Sequence[Sequence[object]]) -> bytes:
-    """Return a workbook with these rows.
+    """Return an Excel workbook with these rows.
 
-    The cells are the same as openpyxl's, but writing them takes a tenth of the time.
+    openpyxl writes the same cells, but takes ten times as long.
     """
     rows = []
     for number, line in enumerate(lines, start=1):

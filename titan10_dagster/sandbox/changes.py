@@ -43,7 +43,7 @@ class Changes:
         self._restated[at_ms] = units
 
     def restated_times(self) -> list[int]:
-        """Return the times of all restated candles. A restatement can also add a candle."""
+        """Return the times of all candles with new values. They include candles that the source does not have."""
         return [at for at, values in self._restated.items() if values is not None]
 
     def rescale(self, rescaling: Rescaling) -> None:
@@ -57,7 +57,7 @@ class Changes:
         self._absent.add((start_ms, end_ms))
 
     def show(self, start_ms: int, end_ms: int) -> None:
-        """Restore the candles that `hide` removed with the same bounds."""
+        """Undo a call of `hide` with the same bounds."""
         self._absent.discard((start_ms, end_ms))
 
     def applied(self, raw: RawCandles, day: int) -> RawCandles:
@@ -104,7 +104,7 @@ class Changes:
 
 
 def _in_units(changed: Floats, before: Values) -> Values:
-    """Return the changed values, rounded to the source's unit if the source has a unit.
+    """Return the changed values. If `before` has whole numbers, the changed values are rounded to whole numbers.
 
     A value above zero stays above zero.
     """

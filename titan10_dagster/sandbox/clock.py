@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 
 
 def instant_ms(text: str | int | float | datetime) -> int:
-    """Return a datetime, an ISO 8601 text or a number as epoch milliseconds. Without a time zone, the time is UTC."""
+    """Convert a datetime or an ISO 8601 text to epoch milliseconds. A time without a time zone is UTC.
+
+    A number is taken as epoch milliseconds.
+    """
     if isinstance(text, (int, float)):
         return int(text)
     if isinstance(text, str):
@@ -18,9 +21,9 @@ def instant_ms(text: str | int | float | datetime) -> int:
 
 
 class Clock:
-    """A clock in epoch milliseconds: the real time, a fixed time, or the real time plus an offset.
+    """A clock in epoch milliseconds. It runs or stands still, and can be set to another time.
 
-    `start` is None (real time), a fixed time at which the clock stands still, or a function that returns the time.
+    `start`: None for the real time, a time at which the clock stands still, or a function that replaces the real time.
     """
 
     def __init__(self, start: datetime | Callable[[], datetime] | None = None) -> None:

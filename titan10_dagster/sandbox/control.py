@@ -4,13 +4,15 @@ GET faults           list the active faults
 POST faults          set a fault (JSON: kind and options)
 DELETE faults        remove all faults
 GET faults/kinds     list the kinds of faults
-GET requests         list the logged requests; ?since=<number>: only requests from this number on
+GET requests         list the logged requests; ?since=<number>: only requests with this number or a higher one
 DELETE requests      clear the log of requests
 GET limits           report the highest usage of each rate limit
-POST limits          change the limits and reset the counts (JSON: "enforce", "factor", "ban_seconds")
-DELETE limits        reset the counts
+POST limits          change the limits, reset the counts and end a ban (JSON: "enforce", "factor", "ban_seconds")
+DELETE limits        reset the counts and end a ban
 GET clock            report the time as {"now": ms}
-POST clock           {"now": ISO, ms or null (real time), "run": bool}, or {"shift": seconds}
+POST clock           set the clock, which all exchanges share. {"now": ISO text or ms} stops the clock at this time;
+                     with "run": true, the clock runs on from this time; {"now": null} sets the real time;
+                     {"shift": seconds} moves the clock
 POST latency         delay every answer by {"ms": 100}
 GET truth            list the candles for ?symbol=&start=&end=&timeframe=1m, as rows of [ms, o, h, l, c, v]
 GET venue            describe this exchange, its symbols, and the sources of these facts
@@ -33,10 +35,13 @@ class NoSuchControl(LookupError):
 
 
 def control(site: Site, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
-    """Return the answer of a control endpoint, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
+    """Return the answer of a control endpoint, ready for JSON.
+
+    Raises NoSuchControl. Invalid parameters or an invalid body raise ValueError, KeyError or TypeError.
+    """
     handler = _ROUTES.get((method, path.removeprefix(PREFIX)))
     if handler is None:
-        raise NoSuchControl(f"no {method} {path}; there are {', '.join(' '.join(route) for route in _ROUTES)}")
+        raise NoSuchControl(f"no {method} {path}; choose one of {', '.join(' '.join(route) for route in _ROUTES)}")
     return handler(site, query, body)
 
 

@@ -1,7 +1,7 @@
-"""Permanent events of markets and candles.
+"""Events that change the markets or candles of an exchange. Their effect remains when the faults are cleared.
 
-A fault of the stage `truth` is an event. For each kind of these faults, one function applies the event.
-An event happens at once, or when the sandbox's clock reaches its option `at`. Instants are ISO 8601 or epoch ms.
+A fault of the stage `truth` is an event. This module has one function for each kind of event, which applies it. An
+event happens at once, or when the sandbox's clock reaches its option `at`. Times are ISO 8601 texts or epoch ms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def happen(site: Site, fault: Fault) -> None:
-    """Apply the event of a fault to the exchange. Raises ValueError if an option is missing."""
+    """Apply the event of a fault to the exchange. Raises ValueError if an option is missing or invalid."""
     _EVENTS[fault.kind.name](site, fault)
     for symbol in site.series if fault.symbol is None else [fault.symbol]:
         site.forget_pages(symbol)
@@ -125,20 +125,20 @@ def _stretch(fault: Fault) -> tuple[int, int]:
 
 
 def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
-    """Return the option `name` as an instant in epoch ms.
+    """Return the time in the option `name` in epoch ms.
 
-    If the option is not set, return the current time of `site`. Without a `site`, raise ValueError.
+    If the option is not set, return the current time of `site`. If `site` is not given either, raise ValueError.
     """
     given: Any = fault.options[name]
     if given is None and site is not None:
         return site.clock.now_ms()
     if given is None:
-        raise ValueError(f"the fault {fault.kind.name!r} needs a symbol and a {name}")
+        raise ValueError(f"the fault {fault.kind.name!r} needs the option {name}")
     return instant_ms(given)
 
 
 def _other_values(series: ServedSeries, at_ms: int) -> list[float]:
-    """Return other, valid values for a candle: its close becomes its high, and its volume doubles."""
+    """Return changed but valid values for the candle at `at_ms`: its close becomes its high, and its volume doubles."""
     rows = series.rows(at_ms, at_ms + 1, series.source.seconds)
     if len(rows) == 0:
         raise ValueError(f"there is no candle at {at_ms} to take values from; set `values` in the fault")

@@ -27,12 +27,13 @@ class Exchanges:
     `limit_factor`: factor for the allowed usage of every limit. `ban_seconds`: the length of every ban.
     `limit_clock`: the clock of the limits, in epoch seconds.
     `latency`: seconds by which every answer is delayed. `replay`: the file of real candles for each (exchange, symbol).
-    `symbols`: the listed symbols of an exchange, in place of its default list.
+    `symbols`: for an exchange, the symbols that it lists, in place of its default list.
     `trading`: the period or periods in which each (exchange, symbol) trades. Before the first period the exchange does
     not know the symbol.
-    `edges`: how an exchange understands the bounds of a request, in place of the rules in the venue's record.
-    `closed_markets`: the answer of an exchange to a request for candles of a delisted market, see `SandboxVenue`.
+    `edges`: for an exchange, how it understands the bounds of a request, in place of the rules in the venue's record.
+    `closed_markets`: for an exchange, its answer to a request for candles of a delisted market (see `SandboxVenue`).
     `log`: a file to which every request is appended as a line of JSON.
+    `cache_bytes`: the maximum size of the formatted rows in memory, for all exchanges together.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class Exchanges:
         edges: Mapping[str, Edges] | None = None,
         closed_markets: Mapping[str, ClosedMarket] | None = None,
         log: Path | None = None,
-        cache_bytes: int = 512 * 1024 * 1024,  # enough to cache 90 days of 20 symbols, as a benchmark needs
+        cache_bytes: int = 512 * 1024 * 1024,  # 90 days of 20 symbols fit, as a benchmark needs
     ) -> None:
         self.clock = Clock(clock)
         files = replay or {}
         chosen = list(venues)
         for exchange, symbol in files:
             if exchange not in chosen:
-                raise ValueError(f"cannot replay {symbol}: {exchange} is not served; served are {', '.join(chosen)}")
+                raise ValueError(f"cannot replay {symbol}: {exchange} is not served; choose one of {', '.join(chosen)}")
         self.sites: dict[str, Site] = {}
         for name in chosen:
             played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
@@ -85,7 +86,7 @@ class Exchanges:
             )
 
     def fault(self, exchange: str, kind: str, **options: Any) -> dict[str, Any]:
-        """Set a fault of a kind in faults.FAULT_KINDS.
+        """Set a fault and return its description. `kind`: one of `faults.FAULT_KINDS`.
 
         Raises ValueError if the kind or an option is unknown. The message lists the allowed names.
         """
@@ -96,26 +97,26 @@ class Exchanges:
             site.faults.clear()
 
     def requests(self, exchange: str, since: int = 0) -> list[dict[str, Any]]:
-        """Return the logged requests (see journal.Entry) with the number `since` or a higher number."""
+        """Return the logged requests whose number (`seq` of `journal.Entry`) is at least `since`."""
         return self.site(exchange).journal.entries(since)
 
     def clear_requests(self, exchange: str) -> None:
         self.site(exchange).journal.clear()
 
     def limits(self, exchange: str) -> dict[str, Any]:
-        """Return the highest usage, the violations and the bans of each limit (see limits.Governor.report)."""
+        """Return the usage, the violations and the bans of each limit (see `limits.Governor.report`)."""
         return self.site(exchange).governor.report()
 
     def set_limits(
         self, exchange: str, *, enforce: bool = True, factor: float = 1.0, ban_seconds: float | None = None
     ) -> None:
-        """Change the limits and reset the counts."""
+        """Change the limits, reset the counts and end a ban."""
         self.site(exchange).governor.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def truth(
         self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
     ) -> Floats:
-        """Return the finished candles in [start, end) as an array (n, 6), with times in epoch ms.
+        """Return the finished candles in [start, end) as an array (n, 6): epoch ms and the five values.
 
         The candles are computed or replayed, and all past events are applied to them.
         """
@@ -128,7 +129,7 @@ class Exchanges:
     def site(self, exchange: str) -> Site:
         """Return one exchange. Raises ValueError if the sandbox does not serve the exchange."""
         if exchange not in self.sites:
-            raise ValueError(f"{exchange!r} is not served here; served are {', '.join(self.sites)}")
+            raise ValueError(f"{exchange!r} is not served here; choose one of {', '.join(self.sites)}")
         return self.sites[exchange]
 
 

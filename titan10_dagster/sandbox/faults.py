@@ -1,17 +1,17 @@
 """Faults that tests can switch on: the table of all errors that a sandbox exchange can produce.
 
-A fault is described by JSON or by keyword arguments. Only `kind` is required. All kinds have these options:
+A fault is described by JSON or by keyword arguments. Only `kind` is required. All kinds accept these options:
 
 - `count`: the number of requests that the fault affects (default: all requests until the fault is cleared)
-- `probability` and `seed`: the fault affects requests at random
-- `after`: the number of matching requests before the fault begins to affect requests
+- `probability`: the share of the matching requests that the fault affects; `seed`: the seed of this random choice
+- `after`: the number of matching requests that the fault leaves unchanged at first
 - `lasts`: seconds until the fault ends
-- `symbol`: the unified symbol that the fault affects
-- `path`: the requests that the fault affects: "candles" (the default of most kinds), "markets", "any", or a part of the
-  path that begins with a slash
+- `symbol`: the unified symbol that the fault affects (default: all symbols)
+- `path`: the requests that the fault affects: "candles" (the default of most kinds), "markets", "other", "any", or a
+  text that begins with a slash, for all requests whose path contains this text
 
-Each kind has further options. A fault of stage `truth` is an event (`events.py`): it happens once, when the sandbox's
-clock reaches the option `at` (default: now).
+Many kinds have further options. A fault of stage `truth` is an event (`events.py`): it happens once, when the sandbox's
+clock reaches the option `at` (default: now). Of the options above, an event uses only `symbol`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ Stage = Literal["delay", "wire", "answer", "page", "rows", "markets", "truth"]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A kind of fault. `stage`: the step of an answer that the fault changes. `options`: its options and defaults."""
+    """A kind of fault. `stage`: the step of an answer that the fault changes. `sentence`: the description.
+
+    `options`: the options that not all kinds have, with their defaults. `path`: the default of the option `path`.
+    """
 
     name: str
     stage: Stage
@@ -45,7 +48,7 @@ class FaultKind:
 
 @dataclass
 class Fault:
-    """An active fault. `seen`: the number of matching requests. `struck`: the number of affected requests."""
+    """A fault that was set. `seen`: the number of matching requests. `struck`: the number of affected requests."""
 
     id: int
     kind: FaultKind
@@ -65,7 +68,7 @@ class Fault:
         self.random = random.Random(self.seed)
 
     def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
-        """Return whether the fault affects this request, and count the request."""
+        """Return whether the fault affects this request. Count matching requests until the fault ends."""
         if not self._concerns(path, kind, symbol) or self._spent():
             return False
         self.seen += 1
@@ -295,25 +298,29 @@ _INDEX = {"index": None}
 FAULT_KINDS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        FaultKind("latency", "delay", "Each answer takes `ms` longer.", {"ms": 100}, path="any"),
-        FaultKind("reset", "wire", "The connection is reset (RST) before any answer."),
+        FaultKind("latency", "delay", "Each answer is delayed by `ms` milliseconds.", {"ms": 100}, path="any"),
+        FaultKind("reset", "wire", "The connection is reset (RST) instead of an answer."),
         FaultKind(
-            "stall", "wire", "Half an answer, then silence for `seconds`, then a reset.", {"seconds": 30.0}
+            "stall", "wire", "Half of the answer is sent. After `seconds` of silence, the connection is reset.",
+            {"seconds": 30.0},
         ),
         FaultKind(
             "short_body", "wire", "The connection closes in the middle of a body whose length was announced."
         ),
-        FaultKind("outage", "wire", "Every request of any kind is reset.", path="any"),
+        FaultKind("outage", "wire", "The connection of every request is reset, whatever its kind.", path="any"),
         FaultKind(
-            "http_429", "answer", "Too many requests, with Retry-After.", {"retry_after": 1}, refusal="throttled"
+            "http_429", "answer", "Status 429 (too many requests) with the header Retry-After.", {"retry_after": 1},
+            refusal="throttled",
         ),
         FaultKind(
             "http_418", "answer", "The answer announces a ban of `retry_after` seconds, which is not enforced.",
             {"retry_after": 120}, refusal="banned",
         ),
-        FaultKind("http_403", "answer", "Forbidden: a server in front of the exchange refuses.", refusal="forbidden"),
+        FaultKind(
+            "http_403", "answer", "Forbidden: the exchange, or a server in front of it, refuses.", refusal="forbidden"
+        ),
         FaultKind("http_451", "answer", "The exchange does not serve the client's location.", refusal="restricted"),
-        FaultKind("http_400", "answer", "The exchange calls the request malformed.", refusal="bad_request"),
+        FaultKind("http_400", "answer", "The exchange answers that the request is malformed.", refusal="bad_request"),
         FaultKind("http_404", "answer", "Not found.", refusal="not_found"),
         FaultKind("http_500", "answer", "An internal error.", refusal="internal"),
         FaultKind("http_502", "answer", "Bad gateway, with an HTML page.", refusal="bad_gateway"),
@@ -324,7 +331,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "closed_market", "answer", "The exchange refuses candles of a closed market.", refusal="closed_market"
         ),
         FaultKind(
-            "refusal", "answer", "The exchange's own refusal `name`, with its text and status.",
+            "refusal", "answer", "The refusal `name` from the exchange's record, with its text and status.",
             {"name": "throttled"},
         ),
         FaultKind(
@@ -336,16 +343,19 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("null_data", "answer", "A well-formed answer whose candles are null."),
         FaultKind("truncated", "wire", "A body cut in the middle; Content-Length fits the cut body."),
         FaultKind("page_third", "page", "The page limit is silently lowered to a third."),
-        FaultKind("horizon", "page", "Only the last `rows` rows exist; an older start is ignored.", {"rows": 720}),
-        FaultKind("forgets", "page", "Candles before the last `rows` candles no longer exist.", {"rows": 720}),
+        FaultKind(
+            "horizon", "page", "Every answer has the last `rows` rows; start, end and limit are ignored.",
+            {"rows": 720},
+        ),
+        FaultKind("forgets", "page", "The exchange serves only the last `rows` candles.", {"rows": 720}),
         FaultKind("since_exclusive", "page", "A row at exactly the start is not in the answer."),
         FaultKind("end_inclusive", "page", "A row at exactly the end is in the answer."),
-        FaultKind("stale", "page", "The answer is `minutes` old.", {"minutes": 60}),
+        FaultKind("stale", "page", "The answer shows the candles as they were `minutes` minutes ago.", {"minutes": 60}),
         FaultKind(
-            "other_symbol", "page", "The candles belong to `other` (by default the next symbol of the list).",
+            "other_symbol", "page", "The candles belong to the symbol `other` (default: the next symbol of the list).",
             {"other": None},
         ),
-        FaultKind("duplicates", "rows", "`rows` rows in the middle are there twice.", {"rows": 5}, change=_duplicated),
+        FaultKind("duplicates", "rows", "`rows` rows in the middle are sent twice.", {"rows": 5}, change=_duplicated),
         FaultKind("disorder", "rows", "The rows are in random order.", change=_disordered),
         FaultKind("unfinished", "rows", "The last row is a candle that has only just begun.", change=_unfinished),
         FaultKind("high_below_low", "rows", "One row has its high and low exchanged.", _INDEX, change=_high_below_low),
@@ -356,14 +366,14 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("lost_rows", "rows", "`rows` rows in the middle are left out.", {"rows": 10}, change=_lost),
         FaultKind("empty_page", "rows", "A well-formed answer without any row.", change=_emptied),
         FaultKind(
-            "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` too late.",
+            "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` milliseconds too late.",
             {"index": None, "rows": None, "ms": 7_000}, change=_off_grid,
         ),
         FaultKind("null_row", "rows", "One row is `null`.", _INDEX, change=_junk("null")),
         FaultKind("empty_row", "rows", "One row is `[]`.", _INDEX, change=_junk("[]")),
-        FaultKind("negative_time", "rows", "One row's time is -1.", _INDEX, change=_negative_time),
+        FaultKind("negative_time", "rows", "One row's time is one second before 1970.", _INDEX, change=_negative_time),
         FaultKind(
-            "cut_short", "rows", "The candle of one row is only `ms` long, as its close time shows.",
+            "cut_short", "rows", "One row's close time shows that its candle is only `ms` milliseconds long.",
             {"index": None, "ms": 14_000}, change=_cut_short,
         ),
         FaultKind(
@@ -375,7 +385,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("empty_filled", "rows", "Missing minutes are flat rows of volume 0.", change=_empty_filled),
         FaultKind("reversed", "rows", "The rows are in the opposite order.", change=_reversed),
         FaultKind(
-            "conflicting_duplicate", "rows", "One row is there twice, the second time with other values.",
+            "conflicting_duplicate", "rows", "One row is sent twice, the second time with other values.",
             _INDEX, change=_conflicting,
         ),
         FaultKind(
@@ -388,49 +398,53 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind(
             "restate", "truth",
-            "From now on the candle of `symbol` at `time` has the `values` (open to volume). Without `values`, its "
-            "close becomes its high and its volume doubles. With `gone`, the candle is absent.",
+            "From the event on, the candle of `symbol` at `time` has the `values` (open to volume). Without `values`, "
+            "its close becomes its high, and its volume doubles. With `gone`, the candle is absent.",
             {"time": None, "values": None, "gone": False},
         ),
         FaultKind(
             "absent", "truth",
-            "From now on no candle of `symbol` (None: of any symbol) starts in [`time`, `until`), as in a halt. With "
-            "`back`, candles that an earlier fault with the same bounds removed are there again. With `back_at`, the "
-            "candles are there again from that time on.",
+            "From the event on, no candle of `symbol` (None: of any symbol) starts in [`time`, `until`), as in a halt. "
+            "With `back`, the event restores the candles that an earlier event with the same bounds removed. With "
+            "`back_at`, the candles are removed at the event, and restored at the time `back_at`.",
             {"time": None, "until": None, "back": False, "back_at": None},
         ),
         FaultKind(
             "revise", "truth",
-            "From now on the prices and volumes of all candles of `symbol` (None: of any symbol) in [`time`, `until`) "
-            "are multiplied by `prices` and `volumes`.",
+            "From the event on, the prices and volumes of all candles of `symbol` (None: of any symbol) in [`time`, "
+            "`until`) are multiplied by `prices` and `volumes`.",
             {"time": None, "until": None, "prices": 1.0, "volumes": 1.0},
         ),
         FaultKind(
             "redenominate", "truth",
-            "From `time` (default: now) on, prices of `symbol` are multiplied by `factor`, and volumes are divided by "
-            "`factor`.",
+            "The prices of all candles of `symbol` from `time` (default: the time of the event) on are multiplied by "
+            "`factor`, and their volumes are divided by `factor`.",
             {"time": None, "factor": 1_000.0},
         ),
         FaultKind(
             "shift", "truth",
-            "From now on candles of `symbol` (None: of any symbol) in [`time`, `until`) start `ms` late.",
+            "From the event on, candles of `symbol` (None: of any symbol) in [`time`, `until`) start `ms` milliseconds "
+            "late.",
             {"time": None, "until": None, "ms": 14_789},
         ),
         FaultKind(
             "delist", "truth",
-            "`symbol` stops trading at `time` (default: now). The option `candles` selects the later answers to "
-            "requests for the symbol: candles, closed_market or unknown_symbol (default: as in the venue's record).",
+            "`symbol` stops trading at `time` (default: the time of the event). The option `candles` selects the "
+            "answer to later requests for its candles: candles, closed_market or unknown_symbol (default: as in the "
+            "venue's record).",
             {"time": None, "candles": None},
         ),
         FaultKind(
             "relist", "truth",
-            "The delisted `symbol` trades again from `time` (default: now) on, with prices multiplied by `prices`.",
+            "The delisted `symbol` trades again from `time` (default: the time of the event) on. From then on, its "
+            "prices are multiplied by `prices`.",
             {"time": None, "prices": 1.0},
         ),
         FaultKind(
             "new_id", "truth",
-            "From now on the market of `symbol` has the id `market_id`. From `time` (default: now) on, its prices are "
-            "multiplied by `prices`. The market of the symbol `heir` gets the former id.",
+            "From the event on, the market of `symbol` has the id `market_id`. The prices of its candles from `time` "
+            "(default: the time of the event) on are multiplied by `prices`. The market of the symbol `heir` gets "
+            "the old id of `symbol`.",
             {"market_id": None, "time": None, "prices": 1.0, "heir": None},
         ),
     )

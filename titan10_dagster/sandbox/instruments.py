@@ -15,8 +15,8 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 class Asset:
     """An asset that is traded.
 
-    `dollars`: the price level. `volatility`: how much the logarithm of the price changes in a minute. `turnover`: the
-    dollars traded in a minute.
+    `dollars`: the price level. `volatility`: the approximate change of the logarithm of the price in a minute.
+    `turnover`: the typical value that is traded in a minute on the largest exchange, in dollars.
     """
 
     code: str
@@ -61,7 +61,7 @@ ASSETS = {
 
 
 def asset(code: str) -> Asset:
-    """Return the asset with this code. If the table lacks the asset, its price level is derived from its code."""
+    """Return the asset with this code. If `ASSETS` lacks the asset, its price level is derived from its code."""
     known = ASSETS.get(code)
     if known is not None:
         return known
@@ -70,7 +70,7 @@ def asset(code: str) -> Asset:
 
 
 def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
-    """Return the pair as this exchange lists it."""
+    """Return the pair `symbol` as this exchange lists it."""
     base, quote = (asset(code) for code in symbol.split("/"))
     scale = math.floor(math.log10(base.dollars / quote.dollars))
     born = max(instant_ms(venue.opens), instant_ms(base.born), instant_ms(quote.born))
@@ -91,5 +91,5 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
 
 
 def replayed(venue: SandboxVenue, symbol: str, first_ms: int) -> Instrument:
-    """Return the pair for a replayed file of candles. The pair is listed from the first candle of the file on."""
+    """Return the pair for a replayed file of candles. The pair is listed from the first candle (`first_ms`) on."""
     return replace(instrument(venue, symbol), spells=((first_ms, None),))

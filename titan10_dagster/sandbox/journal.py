@@ -18,8 +18,8 @@ class Entry:
 
     `since` and `end` (exclusive): the requested range in epoch ms. `first` and `last`: the times of the first and last
     row of the answer in epoch ms. `monotonic`: the time of arrival in seconds, by the server's monotonic clock.
-    `seconds`: the time that the sandbox took to build the answer. `status`: the HTTP status; 0 if the connection was
-    reset before the end of the answer.
+    `wall`: the time of arrival in epoch seconds. `seconds`: the time that the sandbox took to build the answer.
+    `status`: the HTTP status; 0 if the connection was reset before the end of the answer.
     """
 
     seq: int
@@ -71,7 +71,7 @@ class Journal:
                 file.write(json.dumps(vars(entry)) + "\n")
 
     def entries(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return the entries with the number `since` or a higher number."""
+        """Return the entries whose number (`seq`) is at least `since`."""
         with self._lock:
             found = [entry for entry in self._entries if entry.seq >= since]
         return [vars(entry).copy() for entry in found]

@@ -1,7 +1,7 @@
 """Rate limits. They count the usage of a client, refuse requests above a limit, and ban the client's address.
 
-Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. By default limits
-use the real time. They never use the sandbox's own clock.
+Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. By default, the
+limits use the real time, and not the sandbox's own clock, which a test can stop or move.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Meter:
         self._entries: deque[tuple[float, float]] = deque()
 
     def used(self, now: float) -> float:
-        """Return the usage at `now`, without the current request."""
+        """Return the usage at `now`, before the current request is added."""
         elapsed = now - self._since
         if self.limit.kind == "fixed":
             if now // self.limit.window != self._since // self.limit.window:
@@ -73,7 +73,12 @@ class Meter:
 
 @dataclass
 class Usage:
-    """The history of one limit: usage, violations and bans."""
+    """The counts of one limit.
+
+    peak: the highest usage. A refused request is included.
+    requests: the number of requests. violations: the number of requests above the limit.
+    bans: the number of bans because of this limit. while_banned: the number of requests during any ban.
+    """
 
     peak: float = 0.0
     requests: int = 0
@@ -99,9 +104,10 @@ class Governor:
         self.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def configure(self, *, enforce: bool, factor: float, ban_seconds: float | None) -> None:
-        """Set the limits and reset the counters.
+        """Set the limits, reset the counters and end a ban.
 
-        `factor`: factor for the allowed usage. `ban_seconds`: the length of every ban; None: as in the venue's record.
+        `factor`: multiplies the allowed usage of every limit. `ban_seconds`: the length of every ban; None: as in the
+        venue's record.
         """
         self.enforce, self.factor, self.ban_seconds = enforce, factor, ban_seconds
         self.reset()
@@ -126,7 +132,7 @@ class Governor:
         return self._banned(verdict.weight, now) if banned else verdict
 
     def report(self) -> dict[str, Any]:
-        """Return the highest usage of each limit, and its violations and bans."""
+        """Return the settings of the limits and, for each limit, its usage, violations and bans (see `Usage`)."""
         return {
             "enforced": self.enforce,
             "factor": self.factor,

@@ -1,4 +1,4 @@
-"""The pages of a series. For speed, the rows of a day are formatted once as bytes. A page is a part of these bytes."""
+"""The pages of a series. For speed, the rows of a day are formatted once as bytes, and pages are cut out of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class Block:
 
 
 class BlockCache:
-    """A cache of the most recently served blocks, limited in bytes."""
+    """A cache of the most recently used blocks.
+
+    `max_bytes`: the maximum size of all blocks together. A single block can be larger.
+    """
 
     def __init__(self, max_bytes: int = 256 * 1024 * 1024) -> None:
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
@@ -75,9 +78,10 @@ class Cut(NamedTuple):
 
 @dataclass
 class Row:
-    """A candle that faults can change before it is serialized: epoch ms and five decimal strings.
+    """A candle before serialization: its time (epoch ms) and five decimal strings. Faults can change these values.
 
-    `json`: a text that replaces the whole row. `cut_ms`: the length of a candle that ended early.
+    `closed`: whether the candle is finished. `json`: a text that replaces the whole row. `cut_ms`: the length in ms of
+    a candle that ended early.
     """
 
     time: int
@@ -142,7 +146,7 @@ class PageCutter:
         return self.format(rows[::-1] if self.venue.descending else rows, seconds)
 
     def format(self, rows: list[Row], seconds: int) -> bytes:
-        """Return the given rows as JSON, without a change of their order."""
+        """Return the given rows as JSON, in the given order."""
         texts = []
         for row in rows:
             opened, high, low, close, volume = row.texts
@@ -151,7 +155,7 @@ class PageCutter:
         return with_absent_values(",".join(texts).encode())
 
     def times(self, series: ServedSeries, request: CandleRequest, found: Selection) -> tuple[int | None, int | None]:
-        """Return the first and the last time of a selection."""
+        """Return the times of the first and the last row of a selection in epoch ms; (None, None) if it is empty."""
         if found.count == 0:
             return None, None
         edges: list[int] = []

@@ -1,9 +1,9 @@
 """Real candles from a file, served in place of computed candles.
 
-The file is CSV, CSV.gz or Parquet. Its columns may have any order, because they are found by name. If the first line of
-a CSV file contains only numbers, the file is from Kraken's OHLCVT archive (epoch seconds, open, high, low, close,
-volume, trades). The smallest step between rows is the timeframe of the file. Longer timeframes are aggregated. Candles
-that are not in the file are absent.
+The file is CSV, CSV.gz or Parquet. Its columns may have any order, because they are found by name. A CSV file whose
+first line contains only numbers is read as a file of Kraken's OHLCVT archive (epoch seconds, open, high, low, close,
+volume, trades). The timeframe of the file is the smallest difference between the times of two candles. Candles of
+longer timeframes are aggregated. Candles that are not in the file are absent.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ _KRAKEN = ["time", *_VALUE_NAMES, "trades"]
 
 
 class UnreadableReplay(Titan10Error):
-    """A file that contains no candles in a known form. The message says what is missing."""
+    """An error: a file contains no candles in a known format. The message says what is missing."""
 
 
 class Replay:
-    """The candles of one file. `seconds`: their timeframe. `first_ms`, `last_ms`: the first and the last time."""
+    """The candles of a file.
+
+    `seconds`: their timeframe. `first_ms`, `last_ms`: the times of the first and the last candle in epoch ms.
+    """
 
     def __init__(self, path: Path) -> None:
         frame = _read(path)
@@ -47,7 +50,10 @@ class Replay:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return the table of the file. Cells of a CSV file stay texts, and are later parsed to the nearest float64."""
+    """Return the table of the file.
+
+    The cells of a CSV file stay texts. `_values` converts prices and volumes to the nearest float64.
+    """
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     first = pd.read_csv(path, nrows=1, header=None, dtype=str)
@@ -57,14 +63,16 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
-    """Return the times in epoch milliseconds. The column has texts, datetimes, or epoch numbers of any unit.
+    """Return the times in epoch milliseconds. The column has texts, datetimes, or epoch numbers in s, ms, us or ns.
 
     Times without a time zone are UTC.
     """
     names = {str(name).strip().lower(): name for name in frame.columns}
     found = next((names[name] for name in _TIME_NAMES if name in names), None)
     if found is None:
-        raise UnreadableReplay(f"{path.name} has no column of times; name a column {' or '.join(_TIME_NAMES)}")
+        raise UnreadableReplay(
+            f"{path.name} has no column of times; rename its time column to {' or '.join(_TIME_NAMES)}"
+        )
     column = frame[found]
     if pd.api.types.is_datetime64_any_dtype(column):
         return _instants_ms(column)
@@ -78,7 +86,7 @@ def _instants_ms(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
 
 
 def _epoch_ms(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return epoch numbers in milliseconds. The size of the numbers shows their unit (s, ms, us or ns)."""
+    """Convert epoch numbers to milliseconds. The largest number shows the unit of all numbers (s, ms, us or ns)."""
     whole = numbers.astype(np.int64)
     largest = int(whole.max(initial=0))
     if largest < 10**11:

@@ -23,7 +23,10 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 
 class Source(Protocol):
-    """A source of candles. `seconds`: their timeframe. `first_ms`, `last_ms`: the bounds of their times."""
+    """A source of candles. `seconds`: their timeframe.
+
+    `first_ms`, `last_ms`: no candle starts before or after these times (epoch ms). `last_ms` None: no limit.
+    """
 
     seconds: int
     first_ms: int
@@ -39,7 +42,10 @@ class Source(Protocol):
         """Convert the five values of a candle (prices and volume) to the source's unit."""
 
     def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
-        """Return five columns of decimal strings. Each string parses to exactly the float that `rows` returns."""
+        """Return five columns of decimal strings. Each string parses to exactly the float that `rows` returns.
+
+        `pad`, `trim`: see `SandboxVenue`.
+        """
 
 
 class Computed:
@@ -118,9 +124,9 @@ class ServedSeries:
             self.source = Computed(instrument)
 
     def raw(self, day: int, seconds: int) -> RawCandles:
-        """Return the candles that start on a UTC day.
+        """Return the candles of a timeframe of `seconds` that start on a UTC day.
 
-        A timeframe that is shorter than the source's timeframe has no candles.
+        If the source has a longer timeframe, there are none.
         """
         if seconds < self.source.seconds:
             found = self._base(day)
@@ -135,7 +141,10 @@ class ServedSeries:
         return found[(found[:, 0] >= start_ms) & (found[:, 0] < end_ms)]
 
     def forming(self, now_ms: int, seconds: int) -> RawCandles | None:
-        """Return the candle that is unfinished at `now_ms`, or None if it has no trade yet."""
+        """Return the candle of a timeframe of `seconds` that is unfinished at `now_ms`.
+
+        Return None if the source has no candle in it yet, or if the source has a longer timeframe.
+        """
         step = self.source.seconds * 1_000
         start = self.venue.candle_start(now_ms, seconds)
         days = range(start // DAY_MS, now_ms // DAY_MS + 1)
@@ -168,7 +177,10 @@ class ServedSeries:
 
 
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:
-    """Return the numbers as decimal texts. The texts are exact, because the numbers have at most 15 digits."""
+    """Return numbers of at most 15 digits as decimal texts. The texts are exact.
+
+    The texts have `decimals` decimals, or `pad` decimals if this is more. `trim` cuts off the zeros at the end.
+    """
     zeros = ""
     if pad is not None and pad > decimals:
         point = "" if decimals else "."
@@ -181,7 +193,10 @@ def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bo
 
 
 def _shortest_text(value: float, pad: int | None, trim: bool) -> str:
-    """Return the shortest decimal string that parses to `value`, without an exponent."""
+    """Return the shortest decimal string without an exponent that parses to `value`.
+
+    If the string has fewer than `pad` decimals, zeros are added. `trim` cuts off ".0" at the end.
+    """
     text = repr(value)
     if "e" in text:
         text = np.format_float_positional(value, trim="0")

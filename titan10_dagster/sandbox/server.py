@@ -66,7 +66,7 @@ class Sandbox(Exchanges):
         self.stop()
 
     def start(self) -> None:
-        """Start to serve from a thread. Raises PortTaken."""
+        """Start a thread that serves the exchanges. Raises PortTaken."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._thread.start()
@@ -88,7 +88,7 @@ class Sandbox(Exchanges):
         self._loop = self._thread = None
 
     async def serve(self) -> list[web.ServerRunner]:
-        """Start to listen in the running event loop. If PortTaken is raised, no port stays open."""
+        """Start to listen on all ports, in the running event loop. If it raises PortTaken, no port stays open."""
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
@@ -110,7 +110,7 @@ class Sandbox(Exchanges):
     def wait_for_silence(self, timeout: float = 60.0) -> None:
         """Wait until all clients have disconnected, and all their requests are answered and logged.
 
-        Raises TimeoutError. Its message has the exchanges that still have a connection.
+        Raises TimeoutError after `timeout` seconds. The message lists the exchanges that still have a connection.
         """
         if self._loop is None:
             return
@@ -123,8 +123,8 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        # A client can send a request and then disconnect. The event loop answers this request a few passes later, so
-        # the server counts as silent only after five passes without a connection.
+        # A client can send a request and disconnect at once. Its request is answered a few passes of the event loop
+        # later. So the wait ends only after five passes in a row without a connection.
         while calm < 5:
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
@@ -148,7 +148,7 @@ async def close(runners: Iterable[web.ServerRunner]) -> None:
 
 
 async def _finish(runners: Iterable[web.ServerRunner]) -> None:
-    """Close the server, and cancel answers that are stalled or slow."""
+    """Close the servers, and cancel answers that are still in progress, such as delayed answers."""
     await close(runners)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -206,7 +206,10 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
 
 
 async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
-    """Return query parameters and the members of a JSON body as one mapping. Nested objects are flattened."""
+    """Return the query parameters as one mapping with the members of a JSON body.
+
+    The members of an object in the body become members of the mapping, too.
+    """
     if request.method != "POST":
         return request.query
     try:
@@ -236,7 +239,7 @@ def _error_answer(status: int, text: str) -> web.Response:
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send half an answer or no answer, then end the connection."""
+    """Send half of the answer or no answer, then end the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     if reply.wire in {"stall", "short_body"}:

@@ -22,7 +22,7 @@ from titan10_dagster.sandbox.truth import TIMEFRAMES, Floats
 from titan10_dagster.sandbox.venues.instrument import Instrument, Spell
 from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
-# The times at which a symbol is listed and delisted. None: the time in the venue's record is used.
+# The times at which a symbol is listed and delisted. None: the default of the symbol (see `instruments.instrument`).
 Span = tuple[datetime | None, datetime | None]
 
 
@@ -48,14 +48,14 @@ class Site:
         self.latency = latency
         self.faults = Faults()
         self.journal = Journal(venue.id, log)
-        self.closed_markets: dict[str, str] = {}  # for each symbol, the value that replaces the venue's `closed_market`
+        self.closed_markets: dict[str, str] = {}  # `closed_market` of symbols that differ from the venue
         self.pages = PageCutter(venue, cache)
         self._later: list[tuple[int, Callable[[], None]]] = []
         self.series = _listed(venue, symbols or venue.symbols, replay or {}, trading or {})
         self.by_market_id = {series.instrument.name.market_id: series for series in self.series.values()}
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
-        """Return the reply to a request of the exchange's own API. Count and log the request, and apply faults."""
+        """Return the reply to a request for the exchange's API. Apply rate limits and faults, and log the request."""
         self._catch_up()
         entry = self.journal.open(path, query)
         reply = answer(self, entry)
@@ -65,9 +65,11 @@ class Site:
         return reply
 
     def fault(self, kind: str, **options: Any) -> Fault:
-        """Set a fault. A fault of stage `truth` happens once, at its time, and its effect is permanent.
+        """Set a fault.
 
-        Raises ValueError if the kind or an option is unknown.
+        A fault of stage `truth` is an event: it happens once, at the time in its option `at` (default: now). Its effect
+        remains when the faults are cleared.
+        Raises ValueError if the kind or an option is unknown, or if an event that happens now has invalid options.
         """
         fault = self.faults.add(kind, **options)
         if fault.kind.stage != "truth":
@@ -79,7 +81,7 @@ class Site:
         return fault
 
     def truth(self, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
-        """Return the finished candles in [start_ms, end_ms) as an array (n, 6).
+        """Return the finished candles in [start_ms, end_ms) as an array (n, 6): epoch ms and the five values.
 
         The candles are computed or replayed, and all past events are applied to them.
         """
@@ -97,7 +99,7 @@ class Site:
     def change(self, series: ServedSeries, changed: Instrument) -> None:
         """Replace the instrument of a series.
 
-        If two instruments have the same market id, the id leads to the series that was changed last.
+        If two series have the same market id, requests with this id get the series that was changed last.
         """
         former = series.instrument.name.market_id
         if self.by_market_id.get(former) is series:
@@ -110,7 +112,10 @@ class Site:
         self.pages.cache.forget(symbol)
 
     def later(self, at_ms: int, action: Callable[[], None]) -> None:
-        """Schedule a function for the moment when the sandbox's clock reaches a time."""
+        """Call `action` when the sandbox's clock has reached `at_ms` (epoch ms).
+
+        If this time is in the future, the first API request or call of `truth` after this time calls `action`.
+        """
         self._later.append((at_ms, action))
         self._catch_up()
 
@@ -122,7 +127,7 @@ class Site:
             first[1]()
 
     def instruments(self, now: int) -> list[Instrument]:
-        """Return the instruments in the list of markets."""
+        """Return the instruments that are in the exchange's list of markets at `now` (epoch ms)."""
         known = [series.instrument for series in self.series.values() if series.instrument.is_known(now)]
         return [listed for listed in known if self.venue.names_delisted or not listed.is_delisted(now)]
 
@@ -143,7 +148,10 @@ def _listed(
 
 
 def _between(traded: Instrument, given: Span | Sequence[Span] | None) -> Instrument:
-    """Return the instrument with the given periods of trading. A bound of None keeps the instrument's own bound."""
+    """Return the instrument with the given periods of trading.
+
+    If a bound of a period is None, the instrument's own listing or delisting time is used.
+    """
     if given is None:
         return traded
     spans = [given] if isinstance(given, tuple) and not isinstance(given[0], tuple) else given

@@ -1,9 +1,9 @@
 """The candles that the sandbox's exchanges have: a pure function of (exchange, symbol, minute).
 
-The logarithm of a price is a sum of noise on ten time scales, from one minute to half a year. Any minute can therefore
-be computed without the minutes before it. The price of an asset is the same random walk on all exchanges, and each
-exchange adds a little noise. Prices and volumes stay whole numbers of the smallest unit as long as possible. So the
-decimal string in an answer and the float64 in this module are the same number.
+The logarithm of a price is a sum of noise on ten time scales, from one minute to half a year. The price of any minute
+can therefore be computed without the minutes before it. The price of an asset is the same random walk on all exchanges,
+and each exchange adds a little noise. Prices and volumes stay whole numbers of the smallest unit as long as possible.
+So the decimal string in an answer and the float64 in this module are the same number.
 
 Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`):
 - A symbol has no candle before its listing, and no candle while it is delisted.
@@ -68,9 +68,10 @@ def candles(exchange: str, symbol: str, start_ms: int, end_ms: int, timeframe: s
 
 
 def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, exchange: SandboxVenue) -> RawCandles:
-    """Return the candles of a timeframe that start on a UTC day, aggregated from the minutes of the day.
+    """Return the candles of a timeframe of `seconds` that start on a UTC day.
 
-    On some exchanges a day starts at another hour. There a 1d candle includes minutes of the next UTC day.
+    `minutes`: a function that returns the candles of a UTC day, from which longer candles are aggregated.
+    On some exchanges, 1d candles do not start at 00:00 UTC. Then a 1d candle also includes minutes of the next UTC day.
     """
     if seconds != DAY or exchange.day_starts == 0:
         return aggregate(minutes(day), seconds)
@@ -106,10 +107,12 @@ def candles_of_day(traded: Instrument, day: int) -> RawCandles:
 
 
 def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
-    """Return the candles of a longer timeframe. They start `offset` ms after multiples of the timeframe.
+    """Combine candles into candles of `seconds` seconds, which start `offset` ms after multiples of this duration.
 
-    If all 1m candles of a longer candle are absent, the longer candle is absent. If the timeframe is 1m and no minute
-    has several candles, the candles keep their times, even if the times are not whole minutes.
+    If no candle falls into a longer candle, the longer candle is absent.
+    `seconds` can also be 60. Then several candles of the same minute become one candle. If no minute of the day has
+    several candles, `raw` is returned unchanged. Its times need not be whole minutes, for example after the fault
+    `shift` or in a replayed file.
     """
     step = seconds * 1_000
     buckets = (raw.times - offset) // step
@@ -130,7 +133,10 @@ def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
 
 
 def outage(exchange: SandboxVenue, day: int) -> tuple[int, int] | None:
-    """Return the first and the last (exclusive) minute of the day's outage; None if the day has no outage."""
+    """Return the outage of a day as a range of minutes [first, end), counted from the start of the day.
+
+    Return None if the day has no outage.
+    """
     if exchange.outage_every is None:
         return None
     chance, at, length = _uniform(np.arange(3) + day * 3, _seed("outage", exchange.id))
@@ -159,7 +165,7 @@ def _minutes(day: int) -> Ints:
 def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
     """Return the values of the day's minutes as whole numbers (1440, 5).
 
-    The close of a minute is the price of the next minute.
+    The close of a minute is the open of the next minute.
     """
     base, quote = asset(traded.base), asset(traded.quote)
     minutes, seed = _minutes(day), _seed(traded.exchange, traded.symbol)
@@ -180,7 +186,8 @@ def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
 def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
     """Return the values with flat candles in minutes without a trade.
 
-    The price of a flat candle is the last close, or the day's first price if there was no trade before.
+    A flat candle has the price of the last close of the day. Before the first trade of the day, a flat candle has the
+    first price of the day.
     """
     last = np.maximum.accumulate(np.where(traded_at, np.arange(len(values)), -1))
     flat = np.where(last >= 0, values[last, 3], values[0, 0])
@@ -191,7 +198,7 @@ def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
 def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
     """Return a mask of the minutes without a trade.
 
-    The share of these minutes changes every 32 minutes. It is 0.5 or 1.5 times `Instrument.quiet`, at most 0.98.
+    Each block of 32 minutes has its own share of such minutes: 0.5 or 1.5 times `Instrument.quiet`, at most 0.98.
     """
     seed = _seed("quiet", traded.exchange, traded.symbol)
     mood = np.where(_uniform(minutes // 32, seed) < 0.5, 0.5, 1.5)
@@ -206,7 +213,7 @@ def _walk(walked: Asset, day: int) -> Floats:
     return _random_walk(walked, day)
 
 
-@lru_cache(maxsize=1_024)  # 12 MB; all exchanges and symbols use the same random walk for a day of an asset
+@lru_cache(maxsize=1_024)  # at most 12 MB; all exchanges and symbols share the walk of an asset
 def _random_walk(walked: Asset, day: int) -> Floats:
     minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))

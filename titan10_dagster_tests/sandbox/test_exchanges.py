@@ -12,12 +12,12 @@ UPBIT = "/v1/candles/minutes/1"
 
 
 def test_an_exchange_that_is_not_served_is_an_error_that_lists_those_that_are() -> None:
-    with pytest.raises(ValueError, match="'kraken' is not served here; served are binance, okx"):
+    with pytest.raises(ValueError, match="'kraken' is not served here; choose one of binance, okx"):
         Exchanges(["binance", "okx"]).site("kraken")
 
 
 def test_a_replay_of_an_exchange_that_is_not_served_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="served are binance"):
+    with pytest.raises(ValueError, match="choose one of binance"):
         Exchanges(["binance"], replay={("okx", "BTC/USDT"): tmp_path / "none.csv"})
 
 

@@ -107,7 +107,7 @@ def test_replayed_minutes_are_aggregated(run: Run[Any], tmp_path: Path) -> None:
 
 
 def test_replay_of_an_exchange_that_is_not_served_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="served are binance"):
+    with pytest.raises(ValueError, match="choose one of binance"):
         Sandbox(["binance"], replay={("okx", "XRP/ETH"): tmp_path / "none.csv"})
 
 
