@@ -46,7 +46,11 @@ class Entry:
 
 
 class Journal:
-    """The log of the latest requests of an exchange. With a path, entries are also appended to a file as JSON lines."""
+    """The log of the latest requests to an exchange.
+
+    `path`: a file to which each answered request is also appended as a line of JSON. `keep`: the number of requests in
+    memory.
+    """
 
     def __init__(self, exchange: str, path: Path | None = None, *, keep: int = 500_000) -> None:
         self._exchange = exchange

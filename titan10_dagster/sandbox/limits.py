@@ -1,4 +1,4 @@
-"""Rate limits. They count the usage of a client, refuse requests above a limit, and ban the client's address.
+"""Rate limits. They count the usage of a client, and refuse requests above a limit. Some limits also ban the client.
 
 Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. By default, the
 limits use the real time, and not the sandbox's own clock, which a test can stop or move.

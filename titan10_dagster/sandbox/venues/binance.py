@@ -74,7 +74,7 @@ LIMIT = RateLimit(
     window=60,
     kind="fixed",
     source="developers.binance.com/docs/binance-spot-api-docs/rest-api/limits: 6000 per minute per IP; "
-    "429 beyond it; an address that continues is answered 418 and banned for 2 minutes to 3 days",
+    "above it status 429; an address that continues gets status 418 and is banned for 2 minutes to 3 days",
     cost={"candles": 2, "markets": 20},
     patience=5,
     ban_seconds=120,
@@ -139,7 +139,7 @@ VENUE = SandboxVenue(
     sources=(
         "developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints: klines, limit "
         "default 500, max 1000 (larger limits are reduced), weight 2; exchangeInfo weight 20",
-        "A minute without a trade is a flat row with volume 0 while the engine runs; outages leave no rows",
+        "A minute without a trade is a flat row with volume 0. During an outage of the exchange there are no rows",
         "Errors: -1121 for an unlisted symbol, -1122 for a closed symbol (ccxt issues 25396 and 14280)",
     ),
 )

@@ -69,8 +69,8 @@ VENUE = SandboxVenue(
             allowed=500,
             window=10,
             kind="sliding",
-            source="bingx-api.github.io/docs, Rate limitation: market interfaces 500 per 10 s per IP; blocked for 5 "
-            "minutes beyond it",
+            source="bingx-api.github.io/docs, Rate limitation: market interfaces 500 per 10 s per IP; above it the "
+            "address is blocked for 5 minutes",
             patience=0,
             ban_seconds=300,
         ),

@@ -24,7 +24,7 @@ def _naming(base: str, quote: str) -> MarketName:
 def _pair(base: str, quote: str) -> str:
     """Return Bitfinex's id of a pair, such as BTCUSD or DOGE:USD.
 
-    The colon is left out only if base and quote have three letters each.
+    The colon is only left out if base and quote have three letters each.
     """
     return base + quote if len(base) == len(quote) == 3 else f"{base}:{quote}"
 
@@ -63,7 +63,7 @@ VENUE = SandboxVenue(
             window=60,
             kind="sliding",
             source="docs.bitfinex.com/reference/rest-public-candles: 30 requests a minute; an address that continues "
-            "is blocked for 60 s",
+            "to send requests is blocked for 60 s",
             paths="/candles/",
             patience=5,
             ban_seconds=60,
@@ -96,9 +96,9 @@ VENUE = SandboxVenue(
         null_page=b"null",
     ),
     sources=(
-        "docs.bitfinex.com/reference/rest-public-candles: at most 10,000 rows; sort=1 counts forward from `start`; "
+        "docs.bitfinex.com/reference/rest-public-candles: at most 10,000 rows; with sort=1, rows begin at `start`; "
         "minutes without trades are left out",
-        "docs.bitfinex.com/docs/abbreviations-glossary: error arrays; an unknown symbol is HTTP 500 (ccxt)",
+        "docs.bitfinex.com/docs/abbreviations-glossary: errors are arrays; HTTP 500 for an unknown symbol (ccxt)",
         "The rows are assumed to be in ascending order, as with sort=1; ccxt always sends sort=1 with a start",
     ),
 )

@@ -24,7 +24,7 @@ _TIMEFRAMES = {
     "1min": MINUTE, "3min": 3 * MINUTE, "5min": 5 * MINUTE, "15min": 15 * MINUTE, "30min": 30 * MINUTE, "1h": HOUR,
     "4h": 4 * HOUR, "6Hutc": 6 * HOUR, "12Hutc": 12 * HOUR, "1Dutc": DAY,
 }  # fmt: skip
-_RECENT_DAYS = 30  # the exchange serves 1m candles for this many days; longer timeframes reach further back
+_RECENT_DAYS = 30  # /candles serves the 1m candles of this many days; longer timeframes reach further back
 _HISTORY_PAGE = 200
 
 

@@ -1,4 +1,4 @@
-"""Bithumb REST, second generation: the interface of Upbit with other limits. ccxt sends no start and no end."""
+"""Bithumb REST, generation 2: the interface of Upbit with other limits. ccxt sends neither start nor end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ VENUE = SandboxVenue(
     refusals={**upbit.REFUSALS, "throttled": upbit.error(429, '"too_many_requests"', "Too many requests")},
     wire=upbit.WIRE,
     sources=(
-        "apidocs.bithumb.com/v2.1.5, Minute candles: at most 200 back from `to`",
-        "An unknown market is 404 `Code not found`; minutes without trades are left out (assumed, as at Upbit)",
+        "apidocs.bithumb.com/v2.1.5, Minute candles: at most 200 rows before `to`",
+        "The answer for an unknown market is HTTP 404 with `Code not found`. Minutes without trades are left out "
+        "(assumed, as at Upbit)",
     ),
 )

@@ -117,8 +117,8 @@ VENUE = SandboxVenue(
         null_page=b'{"data":{"pair":"BTC/USD","ohlc":null}}',
     ),
     sources=(
-        "www.bitstamp.net/api, OHLC data: step in seconds, limit at most 1000; if both start and end are sent, end "
-        "is used",
-        "Empty minutes are flat rows (assumed); the wording of an unknown pair is assumed",
+        "www.bitstamp.net/api, OHLC data: step in seconds, limit at most 1000; if both start and end are sent, "
+        "start is ignored",
+        "Empty minutes are flat rows (assumed); the error text for an unknown pair is assumed",
     ),
 )  # fmt: skip

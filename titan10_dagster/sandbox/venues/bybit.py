@@ -105,8 +105,8 @@ VENUE = SandboxVenue(
             allowed=600,
             window=5,
             kind="sliding",
-            source="bybit-exchange.github.io/docs/v5/rate-limit: 600 requests within 5 seconds per IP; beyond it "
-            "403, access too frequent, for at least 10 minutes",
+            source="bybit-exchange.github.io/docs/v5/rate-limit: 600 requests within 5 seconds per IP; above it "
+            "every answer is `403, access too frequent` for at least 10 minutes",
             patience=0,
             ban_seconds=600,
         ),
@@ -139,7 +139,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "bybit-exchange.github.io/docs/v5/market/kline: newest first; limit default 200, at most 1000",
-        "A `start` without `end` gives the rows from the start on, with the candle that contains the start (ccxt issue "
-        "26736); both ends are inclusive; empty minutes are flat rows (assumed)",
+        "A request with `start` and no `end` gets the rows from `start` on, and the candle that contains `start` (ccxt "
+        "issue 26736); `start` and `end` are inclusive; empty minutes are flat rows (assumed)",
     ),
 )

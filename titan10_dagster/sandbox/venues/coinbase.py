@@ -105,8 +105,8 @@ VENUE = SandboxVenue(
             allowed=10,
             window=1,
             kind="sliding",
-            source="docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/rest-api: public endpoints 10 a second "
-            "and IP, 429 beyond it",
+            source="docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/rest-api: public endpoints 10 requests "
+            "per second per IP; above it status 429",
         ),
     ),
     refusals={
@@ -150,9 +150,9 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/get-public-product-candles",
-        "ccxt pull request 25171: 300 candles at most; KmiQ/coinbase-advanced-python pull request 26: the error's "
-        "text; ccxt requests exactly 300, which is allowed",
+        "ccxt pull request 25171: at most 300 candles (ccxt requests exactly 300, which is allowed); the error's text: "
+        "KmiQ/coinbase-advanced-python pull request 26",
         "`end` is assumed to be exclusive (not documented)",
-        "Buckets without a trade are absent (docs); rows may precede `start` (coinbasepro-python issue 269)",
+        "Empty minutes are absent (docs); an answer can have rows before `start` (coinbasepro-python issue 269)",
     ),
 )

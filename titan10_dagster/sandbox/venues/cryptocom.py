@@ -111,7 +111,7 @@ VENUE = SandboxVenue(
         null_page=b'{"id":-1,"method":"public/get-candlestick","code":0,"result":{"data":null}}',
     ),
     sources=(
-        "exchange-docs.crypto.com/exchange/v1, public/get-candlestick: count default 25, at most 300; start_ts, end_ts",
+        "exchange-docs.crypto.com/exchange/v1, public/get-candlestick: count default 25, at most 300",
         "Whether a row at exactly `end_ts` is in the answer is not documented (assumed: it is not)",
         "If too many rows match, the newest are returned (assumed)",
     ),

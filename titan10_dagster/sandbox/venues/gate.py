@@ -121,7 +121,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.gate.com/docs/developers/apiv4, Market candlesticks: at most 1000 points a request; `limit` conflicts "
-        "with `from` and `to`; both ends are inclusive (as in ccxt)",
+        "with `from` and `to`; `from` and `to` are inclusive (as in ccxt)",
         "The last 10,000 points are served: documented for futures, and assumed for spot",
     ),
 )

@@ -1,4 +1,4 @@
-"""Gemini REST: `GET /v2/candles/btcusd/1m`, `GET /v1/symbols`. A request has no start and no limit."""
+"""Gemini REST: `GET /v2/candles/btcusd/1m`, `GET /v1/symbols`. A request has no start, end or limit."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ VENUE = SandboxVenue(
         null_page=b"null",
     ),
     sources=(
-        "docs.gemini.com/rest-api, Candles: 1m of the last day, newest first; zero rows for minutes without trades",
-        "The list of symbols contains only names; a delisted symbol is not in the list",
+        "docs.gemini.com/rest-api, Candles: 1m of the last day, newest first; minutes without trades have rows, too",
+        "The list of symbols contains only names. A delisted symbol is not in this list",
     ),
 )

@@ -63,7 +63,7 @@ VENUE = SandboxVenue(
             allowed=1_200,
             window=60,
             kind="sliding",
-            source="hyperliquid.gitbook.io, Rate limits: weight 1200 per minute per IP; info 20, candles more",
+            source="hyperliquid.gitbook.io, Rate limits: weight 1200 a minute per IP; info costs 20, candles cost more",
             cost={"candles": 20, "markets": 20, "other": 20},
         ),
     ),

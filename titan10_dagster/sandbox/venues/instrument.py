@@ -39,7 +39,7 @@ class Instrument:
 
     @property
     def delisted_ms(self) -> int | None:
-        """Return the end of the last period of trading; None if this period has no end."""
+        """Return the end of the last period of trading; None if this period has not ended."""
         return self.spells[-1][1]
 
     def is_known(self, now_ms: int) -> bool:

@@ -45,7 +45,7 @@ def _altname(base: str, quote: str) -> str:
 
 
 def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Return a request for the rows after `since`. The unfinished candle is always in the answer."""
+    """Return a request for the rows after `since`. The answer always includes the unfinished candle."""
     if request.start is None:
         return request
     step = request.seconds * 1_000
@@ -94,7 +94,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the markets as an object with their ids as keys.
 
-    If a record has no id, its key is made from its position in the list.
+    The key of a record without an id is made from its position in the list.
     """
     result = {}
     for number, record in enumerate(records):
@@ -126,7 +126,7 @@ VENUE = SandboxVenue(
             allowed=15,
             window=15,
             kind="decay",
-            source="support.kraken.com, What are the API rate limits: public calls once a second or less are safe; "
+            source="support.kraken.com, What are the API rate limits: one public call a second is safe; "
             "the counter's limit of 15 is documented for the starter tier of the private API",
             patience=5,
             ban_seconds=900,
@@ -166,6 +166,6 @@ VENUE = SandboxVenue(
     sources=(
         "docs.kraken.com/api-reference/market-data/get-ohlc-data: the last 720 rows; older rows are not served "
         "for any `since`; the last row is always the unfinished candle; `last` is the time of the last finished candle",
-        "Minutes without a trade are rows of volume 0 by REST, and absent in the CSV archive",
+        "A minute without a trade is a row with volume 0 in the REST API, and is absent in the CSV archive",
     ),
 )

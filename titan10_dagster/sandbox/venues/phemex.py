@@ -104,7 +104,7 @@ VENUE = SandboxVenue(
             allowed=100,
             window=60,
             kind="sliding",
-            source="phemex-docs.github.io, API rate limits: OTHERS group 100 a minute; kline weighs 10",
+            source="phemex-docs.github.io, API rate limits: OTHERS group 100 a minute; kline has weight 10",
             paths="/kline",
             cost={"candles": 10},
         ),
@@ -136,7 +136,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "phemex-docs.github.io, Query kline: limit is one of 5, 10, 50, 100, 500, 1000; prices are scaled integers",
-        "A request without a start gives the last rows, newest first; empty minutes are flat rows (assumed)",
+        "A request without a start gets the last rows, newest first; empty minutes are flat rows (assumed)",
         "ccxt maps the code 39997 to BadSymbol; the text of this error is assumed",
     ),
 )

@@ -47,7 +47,7 @@ def error(status: int, name: str, text: str) -> Refusal:
 
 
 def without_start(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Return the request without a start. The only bound of a request is `to`; the newest rows before it are sent."""
+    """Return the request without a start. A request has only the bound `to`; the newest rows before `to` are sent."""
     return replace(request, start=None, keep="newest")
 
 
@@ -98,7 +98,7 @@ VENUE = SandboxVenue(
             allowed=10,
             window=1,
             kind="sliding",
-            source="docs.upbit.com, Rate limits: candles 10 per second per IP; 429, then 418 for longer each time",
+            source="docs.upbit.com, Rate limits: candles 10 per second per IP; 429, then bans with 418, each longer",
             paths="/candles/",
             patience=5,
             ban_seconds=60,
@@ -107,7 +107,7 @@ VENUE = SandboxVenue(
     refusals=REFUSALS,
     wire=WIRE,
     sources=(
-        "docs.upbit.com, Minute candles: at most 200 back from `to` (exclusive); minutes without trades are left out",
-        "An unknown market is 404 `Code not found`",
+        "docs.upbit.com, Minute candles: at most 200 rows before `to` (exclusive); minutes without trades are left out",
+        "The answer for an unknown market is HTTP 404 with `Code not found`",
     ),
 )

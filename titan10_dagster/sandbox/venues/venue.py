@@ -33,8 +33,9 @@ class RateLimit:
 
     `kind`: how usage is counted. A `fixed` window starts at a multiple of its length. A `sliding` window ends now. A
     `decay` counter falls by allowed/window per second.
-    The first request above the limit is throttled. After `patience` more requests while throttled, the address is
-    banned for `ban_seconds`. A patience of None means no ban; 0 means a ban at once.
+    A request above the limit is throttled: the exchange refuses it, and the client must wait.
+    `patience`: this many more requests above the limit during the wait cause a ban of `ban_seconds`. 0: the first
+    request above the limit causes the ban. None: there are no bans.
     """
 
     name: str
@@ -48,7 +49,7 @@ class RateLimit:
     patience: int | None = None
     ban_seconds: float = 0.0
     retry_after: bool = False  # whether the refusal of a request says how long to wait
-    used_header: str | None = None
+    used_header: str | None = None  # the header that reports the usage in an answer, if there is one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class SandboxVenue:
     names_delisted: whether a delisted market stays in the list of markets, marked as closed.
     closed_market: the answer to a request for candles of a delisted market. `candles`: the candles that the market had.
         `closed_market` or `unknown_symbol`: the refusal with this name.
-    depth: the number of newest candles that the exchange serves.
+    depth: the number of newest candles that the exchange serves; None: all candles.
     beyond_depth: what happens if a request starts before these candles. `clipped`: the start is moved to the oldest of
         these candles. `refused`: the request is refused with `too_old`.
     refuses_before_listing: whether a request that starts before the first candle is refused with `too_early`.
@@ -66,12 +67,12 @@ class SandboxVenue:
     """
 
     id: str
-    port: int  # the port in the sandbox, unless another port is given
+    port: int  # the port that `python -m titan10_dagster.sandbox` uses by default
     symbols: tuple[str, ...]
     naming: Callable[[str, str], MarketName]
-    opens: str  # the exchange has no candle before this time
-    # The listing date of each symbol. By default, it is the latest of `opens` and the dates at which the two coins of
-    # the pair began to exist (instruments.py).
+    opens: str  # by default, no symbol is listed before this time
+    # The listing times of some symbols. Any other symbol is listed as soon as the exchange is open (`opens`) and both
+    # assets of the pair exist (`Asset.born` in instruments.py).
     listed: Mapping[str, str] = field(default_factory=dict)
     delisted: Mapping[str, str] = field(default_factory=dict)
     names_delisted: bool = False
@@ -84,13 +85,13 @@ class SandboxVenue:
     descending: bool  # whether the newest candle is the first row of an answer
     # a minute without a trade is a flat row of volume 0 (filled) or is absent (missing)
     empty_minutes: Literal["filled", "missing"]
-    outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
+    outage_every: int | None = 60  # on average, one day in this number of days has an outage; None: no day
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
     # the share of minutes without a trade is this many times the share on the largest exchange
     quiet: float = 3.0
     price_decimals: int = 10  # the maximum number of decimals of a price
     volume_decimals: int = 8  # the maximum number of decimals of a volume
-    pad: int | None = None  # numbers are padded with zeros to this many decimals
+    pad: int | None = None  # numbers have at least this many decimals, filled with zeros
     trim: bool = False  # whether trailing zeros of decimal numbers are cut off
     limits: tuple[RateLimit, ...]
     refusals: Mapping[str, Refusal]
@@ -100,7 +101,8 @@ class SandboxVenue:
     def refusal(self, name: str) -> Refusal:
         """Return the exchange's own refusal with this name.
 
-        If there is none, return the refusal of the server in front of the exchange, or else `bad_request`.
+        If the exchange has none, return the refusal of the server in front of it (COMMON_REFUSALS). If that has none
+        either, return the exchange's `bad_request`.
         """
         if name in self.refusals:
             return self.refusals[name]

@@ -1,7 +1,7 @@
 """The format of an exchange's requests and answers: a table with a few formatting functions.
 
-The documentation of some exchanges does not say which rows belong to a request. `Edges` selects one interpretation, so
-that a test can try every interpretation.
+The documentation of some exchanges does not say exactly which rows are in the answer to a request. `Edges` selects one
+interpretation, so that a test can try every interpretation.
 """
 
 from __future__ import annotations
@@ -131,15 +131,14 @@ def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], byte
 class WireFormat:
     """The format of one exchange. It has no state and no clock.
 
-    candles: a regular expression of the paths that serve candles. A group with the name of a parameter has the value of
-    this parameter.
+    candles: a regular expression of the paths that serve candles. A named group is the parameter with this name.
     markets: a regular expression of the paths that serve the list of markets.
     others: further paths. The key is the ending of the path. The value is a function that returns the answer at
         `now_ms`.
     symbol, timeframe, limit, start, end: the names of the parameters.
     unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
-    selector: a parameter that selects the endpoint. Its value is added to the path ("/info" with {"type": "x"} is
-        "/info/x").
+    selector: a parameter that selects the endpoint; None if the path alone selects it. The value of the parameter
+        is added to the path ("/info" with {"type": "x"} is "/info/x").
     adjust: a function for properties of a request that this table cannot express. It may raise Refused.
     row: formats a candle as JSON.
     page: formats the body of an answer with the given rows.
