@@ -6,7 +6,7 @@ DELETE faults        remove all faults
 GET faults/kinds     list the kinds of faults
 GET requests         list the logged requests; ?since=<number>: only requests with this number or a higher one
 DELETE requests      clear the log of requests
-GET limits           report the highest usage of each rate limit
+GET limits           report the highest usage, the violations and the bans of each rate limit
 POST limits          change the limits, reset the counts and end a ban (JSON: "enforce", "factor", "ban_seconds")
 DELETE limits        reset the counts and end a ban
 GET clock            report the time as {"now": ms}
@@ -14,7 +14,7 @@ POST clock           set the clock, which all exchanges share. {"now": ISO text 
                      with "run": true, the clock runs on from this time; {"now": null} sets the real time;
                      {"shift": seconds} moves the clock
 POST latency         delay every answer by {"ms": 100}
-GET truth            list the candles for ?symbol=&start=&end=&timeframe=1m, as rows of [ms, o, h, l, c, v]
+GET truth            list the finished candles for ?symbol=&start=&end=&timeframe=1m, as rows of [ms, o, h, l, c, v]
 GET venue            describe this exchange, its symbols, and the sources of these facts
 """
 

@@ -24,7 +24,8 @@ class Exchanges:
 
     `clock`: None (real time), an aware datetime (the clock stands still) or a function that returns the time.
     `enforce_limits`: whether requests above the exchange's rate limits are refused. Usage is always counted.
-    `limit_factor`: factor for the allowed usage of every limit. `ban_seconds`: the length of every ban.
+    `limit_factor`: factor for the allowed usage of every limit.
+    `ban_seconds`: the length of every ban; None: as in the venue's record.
     `limit_clock`: the clock of the limits, in epoch seconds.
     `latency`: seconds by which every answer is delayed. `replay`: the file of real candles for each (exchange, symbol).
     `symbols`: for an exchange, the symbols that it lists, in place of its default list.

@@ -68,7 +68,7 @@ class Journal:
             return entry
 
     def close(self, entry: Entry) -> None:
-        """Record that the request was answered."""
+        """Record that the request was answered. If the log has a file, append the entry to it."""
         entry.seconds = time.monotonic() - entry.monotonic
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:

@@ -25,7 +25,7 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 class Source(Protocol):
     """A source of candles. `seconds`: their timeframe.
 
-    `first_ms`, `last_ms`: no candle starts before or after these times (epoch ms). `last_ms` None: no limit.
+    No candle starts before `first_ms` or after `last_ms` (epoch ms). `last_ms` is None if the candles have no end.
     """
 
     seconds: int

@@ -206,9 +206,9 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
 
 
 async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
-    """Return the query parameters as one mapping with the members of a JSON body.
+    """Return one mapping with the query parameters, and with the members of the JSON body of a POST request.
 
-    The members of an object in the body become members of the mapping, too.
+    If a member of the body is an object, its own members are in the mapping instead.
     """
     if request.method != "POST":
         return request.query

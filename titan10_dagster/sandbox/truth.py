@@ -186,8 +186,8 @@ def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
 def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
     """Return the values with flat candles in minutes without a trade.
 
-    A flat candle has the price of the last close of the day. Before the first trade of the day, a flat candle has the
-    first price of the day.
+    A flat candle has the close of the last minute with a trade. Before the first trade of the day, it has the first
+    price of the day.
     """
     last = np.maximum.accumulate(np.where(traded_at, np.arange(len(values)), -1))
     flat = np.where(last >= 0, values[last, 3], values[0, 0])

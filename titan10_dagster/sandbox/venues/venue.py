@@ -85,7 +85,7 @@ class SandboxVenue:
     descending: bool  # whether the newest candle is the first row of an answer
     # a minute without a trade is a flat row of volume 0 (filled) or is absent (missing)
     empty_minutes: Literal["filled", "missing"]
-    outage_every: int | None = 60  # on average, one day in this number of days has an outage; None: no day
+    outage_every: int | None = 60  # on average, there is one outage in this many days; None: no outages
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
     # the share of minutes without a trade is this many times the share on the largest exchange
     quiet: float = 3.0

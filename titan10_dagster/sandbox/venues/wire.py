@@ -82,7 +82,7 @@ class Edges:
 
     start, end: whether a row at exactly this time is in the answer.
     keep: which rows are returned if a request has a start, and more rows than the limit are in range. A request without
-    a start always returns the newest rows.
+    a start returns the newest rows.
     start_ignored: when the start has no effect: `never`, `always`, or `with end` (if the request has an end).
     """
 
