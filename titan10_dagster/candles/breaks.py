@@ -2,10 +2,10 @@
 
 Rollups, filled candles and exports do not combine candles from both sides of a break.
 
-After a redenomination, the price jumps and the volume jumps in the opposite direction. Example: LUNA traded at
-0.000014, was silent for 36 hours, and then traded at 0.014 with a thousandth of the volume. Prices of illiquid pairs
-can jump without a break. Therefore, if the volume does not jump too, a price jump usually counts as a break only after
-a day of silence.
+At a redenomination, the price jumps and the volume jumps in the opposite direction. Example: LUNA traded at 0.000014,
+was silent for 36 hours, and then traded at 0.014 with a thousandth of the volume. Prices of illiquid pairs can jump
+without a break. Therefore a price jump alone is usually not a break: the volume must jump too, or there must be a day
+without candles before the jump.
 
 | kind | price jumps by | further condition |
 |-|-|-|
@@ -15,14 +15,14 @@ a day of silence.
 | price_jump | a factor of 10 or more | the first candle after the jump has no trade, so no trade has moved the price |
 | market | any factor | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
-The factors apply to rises and to falls. The smallest factor is 3.5. Therefore a redenomination of 4 to 1 is found even
-if the market price moves by an eighth at the same time.
+The silence is the time from the last candle before the jump to the first candle after the jump. The factors apply to
+rises and to falls. The smallest factor is 3.5. Therefore a redenomination of 4 to 1 is found even if the market moves
+the price by an eighth in the opposite direction at the same time.
 
 The volume jumps in the opposite direction if two conditions hold for typical candles before and after the jump. First,
 the traded value (price times volume) changes by less than the factor 20. Second, the volume changes by more than half
-of the price's factor, or by more than the factor 20. The limits are wide, because the volume of a quiet pair also
-changes without a break, from one half hour to the next. The typical volume is the median volume of the candles with
-trades.
+of the price's factor, or by more than the factor 20. The limits are wide, because the volume of a quiet pair can differ
+much between two half hours, even without a break. The typical volume is the median volume of the candles with trades.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import numpy as np
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
 
-SAMPLE = 30  # the number of candles that are compared on each side of a jump
+SAMPLE = 30  # at most this many candles are compared on each side of a jump
 _SMALLEST_JUMP = 3.5
 _JUMP_WITHOUT_SILENCE = 8.0
 _JUMP_WITHOUT_VOLUMES = 10.0
@@ -62,7 +62,9 @@ class Break:
     """A break of a series.
 
     at: the start of the first candle after the break (aware, UTC).
-    price_factor, volume_factor: the value after the break divided by the value before the break.
+    price_factor: the first open after the break divided by the last close before the break.
+    volume_factor: the typical volume after the break divided by the typical volume before the break; 0 if no candle
+        before the break has trades.
     """
 
     at: datetime
@@ -72,7 +74,7 @@ class Break:
 
 
 def ends_of(candles: Candles) -> Candles:
-    """Return the first and the last `SAMPLE` candles of a slice, to find breaks between neighbouring slices."""
+    """Return the first and the last `SAMPLE` candles of a slice. They are enough to find breaks between two slices."""
     count = len(candles)
     if count <= 2 * SAMPLE:
         return candles
@@ -110,7 +112,7 @@ def _jumps(candles: Candles) -> list[int]:
 def _break_at(candles: Candles, index: int) -> Break | None:
     """Return the break at this position; None if the price jump at this position is not a break.
 
-    The decision depends on the silence before the jump and on the volumes around the jump.
+    The decision depends on the size of the price jump, the silence before the jump, and the volumes around the jump.
     """
     before, after = candles.cut(max(index - SAMPLE, 0), index), candles.cut(index, index + SAMPLE)
     price = float(after.open[0] / before.close[-1])
@@ -130,7 +132,7 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    # A fall of the price is handled like a rise, with the inverse factors.
+    # If the price falls, the inverse factors are compared. They look like a rise of the price.
     rise, fall = (price, volume) if price > 1 else (1 / price, 1 / volume)
     return is_same_value and fall < max(2 / rise, 1 / _SAME_VALUE)
 

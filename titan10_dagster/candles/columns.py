@@ -1,6 +1,6 @@
 """The class `Candles`: candles as columns of numbers.
 
-Candles are in this form from the answer of the exchange until they are written to the table.
+After an answer of the exchange is parsed, its candles have this form until they are written to the table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MalformedRows(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Candles:
-    """Candles in any order. Never change an array: the results of methods can share memory with the original.
+    """Candles in any order. Never change an array, because the result of a method can share its memory.
 
     times: the starts of the candles, an array of shape (n,) and type datetime64[ms], in UTC without a time zone.
     values: an array of shape (5, n) and type float64. Its rows are open, high, low, close and volume. Each row is
@@ -52,8 +52,8 @@ class Candles:
     def from_rows(cls, rows: Sequence[Sequence[Any]] | Floats) -> Candles:
         """Return the candles in ccxt's rows [time in ms, open, high, low, close, volume], in the order of the rows.
 
-        `rows`: a sequence of sequences, or a float64 array of shape (n, 6), which is copied. A missing value becomes
-            NaN.
+        `rows`: a sequence of sequences, or a float64 array of shape (n, 6). The values are copied. A missing value
+            becomes NaN.
 
         Raises:
             MalformedRows: a row does not have six values, a value is not a number, or a time is not a whole number of
@@ -66,7 +66,8 @@ class Candles:
         if not fits.all():
             first, broken = float(ms[~fits][0]), int((~fits).sum())
             raise MalformedRows(
-                f"the time is not a number of milliseconds since 1970 in {broken} of {len(ms)} rows, first {first!r}"
+                f"{broken} of {len(ms)} rows have a time that is not a whole number of milliseconds from 1970 to the "
+                f"year 9999; the first such time is {first!r}"
             )
         return cls(ms.astype(np.int64).view("datetime64[ms]"), np.array(table[:, 1:].T, order="C"))
 
@@ -149,8 +150,8 @@ class Candles:
     def drop_repeats(self) -> Candles:
         """Return the candles sorted by time, without exact repetitions.
 
-        If candles have the same time but different values, all of them are kept in their order. NaN equals NaN in this
-        comparison.
+        If candles have the same time but different values, all of these candles are kept, in their order. Two NaN
+        values count as equal.
         """
         if _is_ascending(self.times):
             return self
@@ -168,9 +169,9 @@ def _table(rows: Sequence[Sequence[Any]] | Floats) -> Floats:
     try:
         table = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise MalformedRows(f"rows are not {_WIDTH} numbers each: {error}") from error
+        raise MalformedRows(f"some rows do not consist of {_WIDTH} numbers: {error}") from error
     if table.ndim != 2 or table.shape[1] != _WIDTH:
-        raise MalformedRows(f"rows are not {_WIDTH} numbers each: the shape of the table is {table.shape}")
+        raise MalformedRows(f"the rows do not consist of {_WIDTH} numbers: the shape of the table is {table.shape}")
     return table
 
 
@@ -186,7 +187,7 @@ def _is_ascending(times: Times) -> bool:
 def _first_positions(candles: Candles) -> NDArray[np.intp]:
     """Return the position of the first occurrence of each distinct candle, in ascending order.
 
-    NaN equals NaN, and -0.0 equals 0.0 in this comparison.
+    Two NaN values count as equal, and so do -0.0 and 0.0.
     """
     values = np.where(np.isnan(candles.values), np.nan, candles.values + 0.0)
     rows = np.column_stack([candles.times.view(np.int64), values.view(np.int64).T])

@@ -26,13 +26,13 @@ class Completeness:
 
     @property
     def never_fetched(self) -> int:
-        # Another process can write candles between the count of candles and the count of gaps. The difference could
-        # then be negative.
+        # The candles and the gaps are counted one after the other. Another process can write candles in between, so the
+        # difference can be negative.
         return max(0, self.expected - self.present - sum(self.missing.values()))
 
     @property
     def whole(self) -> bool:
-        """Return whether every candle that the exchange made is present."""
+        """Return whether every candle that the exchange made is present, as far as the reasons of the gaps show."""
         return not self.never_fetched and NEVER_MADE.issuperset(self.missing)
 
     @property

@@ -1,12 +1,12 @@
 """Find changes of a market list that are accepted only after a second list confirms them.
 
 An exchange can send a wrong list with HTTP status 200. For example, half of the markets are missing, all markets are
-inactive during maintenance, or all ids have a new suffix. If such a list was accepted, polling would end, markets would
-count as delisted, or all series of the exchange would get a break.
+inactive during maintenance, or all ids have a new suffix. If Titan-10 accepted such a list, polling would end, markets
+would count as delisted, or all series of the exchange would get a break.
 
-Therefore a change is not accepted at once if more than a fifth of the active markets change in the same way. The stored
-markets are kept until another list shows the same change, at least `APART` later. A small number of changes is always
-accepted at once:
+Usually a change is accepted at once. But if more than a fifth of the active markets change in the same way, these
+markets stay as they are stored until another list, at least `APART` later, shows the same changes. A small number of
+changes is always accepted at once:
 
 | change | is always accepted at once |
 |-|-|
@@ -37,7 +37,7 @@ _FEW_CHANGES = 3
 class Unconfirmed:
     """A change of one market that a second list has to confirm.
 
-    since: the time at which a list showed the change first (aware, UTC).
+    since: the time of the first list that showed the change (aware, UTC).
     """
 
     change: str
@@ -51,7 +51,7 @@ def unconfirmed(
 
     `active`: the stored active markets by symbol.
     `listed`: the markets in the new list.
-    `waiting`: the changes in earlier lists that were not accepted, by symbol.
+    `waiting`: the changes in earlier lists that are not accepted yet, by symbol.
     `seen_at`: the time of the new list (aware, UTC).
     """
     held: dict[str, Unconfirmed] = {}

@@ -16,9 +16,9 @@ class DayFetched:
     """The part of a fetch that belongs to one partition (one exchange's UTC day).
 
     slices, rows, expected: the numbers of slices, received candles and expected candles.
-    seconds: the sum of the times that the requests took. The times of simultaneous requests are added up too.
-    unanswered: the symbols for which the exchange did not answer completely.
-    beyond_horizon: the symbols for which the exchange no longer serves the day.
+    seconds: the sum of the durations of all requests, even if requests ran at the same time.
+    unanswered: the symbols for which the source did not answer completely.
+    beyond_horizon: the symbols for which the exchange no longer serves any candle of the day.
     sources: the number of slices for each source.
     files: the number of files from which candles were read.
     """
@@ -64,5 +64,5 @@ def _sum(fetched: list[tuple[FetchRecord, int]]) -> DayFetched:
 
 
 def is_beyond_horizon(record: FetchRecord) -> bool:
-    """Return whether the whole slice is before the retention horizon, so that the exchange no longer serves it."""
+    """Return whether the exchange no longer serves any candle of the slice, because all are before the horizon."""
     return record.horizon is not None and record.slice.end <= record.horizon

@@ -1,8 +1,8 @@
-"""Compare the closes of an exchange with the median close of all exchanges that trade the symbol.
+"""Compare the closes of an exchange with the median close of all exchanges (including this one) that trade the symbol.
 
-Only equal symbols are compared, for example BTC/USDT with BTC/USDT but not with BTC/USD. Otherwise a dollar token that
-loses its peg would look like an error of the exchange. At least three exchanges are needed, because a difference
-between two exchanges does not show which of them is wrong.
+Only equal symbols are compared, for example BTC/USDT with BTC/USDT but not with BTC/USD. A comparison of BTC/USDT with
+BTC/USD would report an error of the exchange if USDT loses its peg to the dollar. At least three exchanges are needed,
+because a difference between two exchanges does not show which of the two is wrong.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-# Only every fifth minute is compared. This takes a third of the time that the comparison of all minutes takes, and is
-# enough to estimate the share of deviating minutes.
+# Only every fifth minute is compared. This takes a third of the time of a comparison of all minutes, and is enough to
+# estimate the share of deviating minutes.
 EVERY_MINUTES = 5
 FEWEST_MINUTES = 30  # if fewer minutes than this were compared, the share is not meaningful
 
@@ -21,7 +21,7 @@ FEWEST_MINUTES = 30  # if fewer minutes than this were compared, the share is no
 class Distance:
     """The price deviation of one symbol on one UTC day.
 
-    compared: the number of compared minutes, in which this exchange and enough other exchanges traded.
+    compared: the number of compared minutes. A minute is compared if this exchange and enough others traded in it.
     deviating: the number of compared minutes in which the distance between close and median is above the limit.
     typical: the median of the distances, in basis points.
     largest: the largest distance, in basis points.

@@ -11,12 +11,12 @@ from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 
-# If an exchange serves only its last N candles, plans assume that it serves only N minus this number of candles. The
-# reason is that the oldest served candle can expire during a request.
+# If an exchange serves only the last N candles, Titan-10 plans with N minus this number of candles, because the oldest
+# served candles can expire during a request.
 HORIZON_SLACK = 2
 
-# If the market of a slice is closed, the slice's ledger note begins with this text, followed by the evidence. If a
-# later candle of the market arrives, slices with such notes are fetched again.
+# If a slice was not served because its market is closed, its note in the ledger contains this text, followed by the
+# evidence. If a later candle of the market arrives, slices with such notes are fetched again.
 CLOSED_NOTE = "closed market: "
 
 
@@ -32,13 +32,13 @@ class Source(StrEnum):
 class FetchRecord:
     """The record of the fetch of one slice. Instants are aware and UTC.
 
-    fetched_at: the time of the request.
-    requests, retries, seconds: the number of requests, the number of repeated requests, and the time that all of
-        these requests took.
+    fetched_at: the time of the fetch.
+    requests, retries: the number of requests, and the number of repeated requests.
+    seconds: the time that all of these requests took.
     answered: whether the source answered completely for the whole slice. If so, candles that are absent from the answer
-        are absent at the exchange.
-    horizon: the exchange serves no candles before this time; None if the time is not known.
-    listed, delisted: the start and end of the trading of the symbol; None if not known.
+        are absent at the source.
+    horizon: the exchange serves no candles before this time; None if this time is not known.
+    listed, delisted: the start and the end of the trading of the symbol; None if the time is not known.
     note: a remark about the fetch for the ledger.
     covered_until: the end of the part that live polling covered; None if the fetch covered everything up to
         `fetched_at`.
@@ -67,7 +67,7 @@ class FetchRecord:
 
 @dataclass(frozen=True, eq=False)
 class FetchedSlice:
-    """A slice as received from the source. Its candles were not checked against the candle rules yet."""
+    """A slice as received from the source. Its candles have not been checked against the candle rules yet."""
 
     record: FetchRecord
     candles: Candles

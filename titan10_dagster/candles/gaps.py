@@ -4,9 +4,10 @@
 the cells and decides the reason of each cell, based on the evidence. Then it joins neighbouring missing cells with
 equal properties. The joined cells are the new gaps.
 
-The absence of a candle is final only if the candle is absent from two complete answers that are at least
-OBSERVATION_SPACING apart. Answers within a shorter time can come from the same short failure, so they count as one
-observation. (Without this rule, the trading bot passivbot made false gaps permanent.)
+The absence of a candle is final if the candle is absent from two complete answers that are at least OBSERVATION_SPACING
+apart. Two answers within a shorter time can come from the same short failure, so they count as one observation.
+(Without this rule, the trading bot passivbot made false gaps permanent.) A file that the exchange published after the
+end of the day counts as two answers.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     }
 )
 
-# Each of these reasons means that two complete answers did not contain the candle. Each reason is a different cause.
+# Each of these reasons means that two complete answers did not contain the candle. The reasons differ in the cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
@@ -110,9 +111,10 @@ class Gap:
     """A run of missing candles from `start` to `end` (exclusive). All instants are aware and UTC.
 
     observations: the number of complete answers without these candles. An answer is counted only if it comes at least
-        OBSERVATION_SPACING after the last counted answer. A file that is published after the day counts as two answers.
-    first_seen: the time at which the gap was found first.
-    last_seen: the time of the last counted answer.
+        OBSERVATION_SPACING after the last counted answer. A file counts as two answers if it was published after the
+        end of the gap's day.
+    first_seen: the time at which the candles were first found to be missing.
+    last_seen: the time of the last counted answer; equal to `first_seen` if no answer was counted.
     """
 
     start: datetime
@@ -129,13 +131,13 @@ class Evidence:
 
     observed_at: the time of the fetch.
     answered: whether the exchange answered completely for the whole slice.
-    finished: whether the answer is a file that the exchange published after the end of the day. A file is as much
+    finished: whether the answer is a file that the exchange published after the end of the day. Such a file is as much
         evidence as two answers that are hours apart.
     horizon: the exchange serves no candles before this time; None if this time is not known.
-    listed, delisted: the exchange traded the symbol from `listed` to `delisted`; None if this time is not known.
+    listed, delisted: the exchange traded the symbol from `listed` to `delisted`; None if the time is not known.
     quarantined: the starts (datetime64[ms]) of the received candles that broke a candle rule.
-    broken_twice: the starts (datetime64[ms]) of the broken candles that came with the same values in an earlier answer.
-        The answers are at least OBSERVATION_SPACING apart.
+    broken_twice: the starts (datetime64[ms]) of the broken candles that an earlier answer also contained, with the same
+        values. The two answers are at least OBSERVATION_SPACING apart.
     """
 
     observed_at: datetime
@@ -171,29 +173,29 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     `previous`: the gaps of the slice before this fetch. A candle that is still missing keeps the number of observations
         and `first_seen` of its previous gap.
 
-    A fetch can count as an observation of a missing candle only if the exchange could have returned this candle. The
-    exchange must have answered completely. The candle must have ended, must not be before the horizon, and must not
-    have arrived as a broken row. The first such fetch counts. Later fetches count if they come at least
-    OBSERVATION_SPACING after the last counted fetch.
+    A fetch is an observation of a missing candle if the exchange answered completely and could have returned the
+    candle: the candle has ended, is not before the horizon, and did not arrive as a broken row. A candle in
+    `broken_twice` counts as observed twice. The first observation is counted. A later observation is counted if it
+    comes at least OBSERVATION_SPACING after the last counted observation.
 
     The reason of a missing candle is the first of these reasons that applies:
 
     1. `pre_listing`: the candle ended before the listing. `delisted`: the candle started after the delisting. A stored
        candle proves that the symbol traded. So a candle after a stored candle is never `pre_listing`, and a candle
        before a stored candle is never `delisted`.
-    2. `quarantined`: the candle was received and broke a candle rule. `broken_at_source`: it was also received before
-       with the same values.
-    3. The previous reason, if it is `no_trades`, `outage`, `halted`, `not_listed`, `pre_listing` or `delisted`, and the
-       evidence does not contradict it.
+    2. `broken_at_source`: the candle is in `broken_twice`. `quarantined`: the candle is only in `quarantined`.
+    3. The previous reason, if it is `no_trades`, `outage`, `halted` or `not_listed`. Also the previous reason
+       `pre_listing` or `delisted`, if neither the evidence nor a stored candle contradicts it.
     4. The previous reason, if it is `quarantined` or `broken_at_source` and the exchange did not answer for the candle.
     5. `no_trades`: the candle was observed as absent twice. (candles/outages.py later replaces `no_trades` by another
        reason if the silence is unusual.)
     6. `beyond_horizon`: the candle is before the horizon.
-    7. `beyond_horizon`, if this was the previous reason, and this fetch has no evidence about the candle.
+    7. `beyond_horizon`, if this was the previous reason, the horizon is not known now, and the exchange did not answer
+       for the candle.
     8. `unknown`.
 
     If a delisting is revoked, the count of observations starts again, because the market was closed during the earlier
-    observations. If the function is called twice with the same fetch, the gaps are the same.
+    observations. If the function is called again with the same fetch and its own result, the result does not change.
     """
     present = _marked(times, slice_)
     if present.all():
@@ -218,8 +220,8 @@ def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask
     `masks`: for each reason, the candles that get this reason. Each mask has one cell for each candle of the day, and
         the masks do not overlap.
 
-    The function changes only candles with a reason in CONFIRMED_ABSENT. Such a candle gets the reason of the mask that
-    contains it. If no mask contains it, it gets `no_trades`.
+    Only candles with a reason in CONFIRMED_ABSENT get a new reason: the reason of the mask that contains the candle, or
+    `no_trades` if no mask contains it.
     """
     cells = _paint(gaps, slice_, 0)
     absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])
@@ -234,8 +236,8 @@ def resumed(
 ) -> list[Gap]:
     """Return the gaps of a slice with new reasons, because the symbol traded at the instant `traded` (aware, UTC).
 
-    A symbol that traded later was not delisted before. Therefore the reason of each missing candle before `traded`
-    becomes `unknown` if it is in `reasons`, and the count of observations of this candle starts again.
+    A symbol that traded at this time was not delisted before. So if a missing candle before `traded` has one of
+    `reasons`, its reason becomes `unknown`, and the count of its observations starts again.
     """
     cells = _paint(gaps, slice_, 0)
     halted = within(gaps, slice_, reasons) & (np.arange(slice_.expected) < _cell(traded, slice_))
@@ -267,15 +269,15 @@ class _Cells:
 class _Findings:
     """The evidence of a fetch about each candle of the day, as masks with one cell for each candle."""
 
-    pre_listing: Mask  # the candle is before the known listing, and before all stored candles
-    perhaps_pre_listing: Mask  # the listing is not known, and the candle is before all stored candles
-    delisted: Mask  # the candle is after the known delisting, and after all stored candles
-    perhaps_delisted: Mask  # the delisting is not known, and the candle is after all stored candles
+    pre_listing: Mask  # the candle is before the listing, and before all stored candles of the day
+    perhaps_pre_listing: Mask  # the listing is not known, and the candle is before all stored candles of the day
+    delisted: Mask  # the candle is after the delisting, and after all stored candles of the day
+    perhaps_delisted: Mask  # the delisting is not known, and the candle is after all stored candles of the day
     quarantined: Mask
     broken_twice: Mask
-    beyond: Mask
+    beyond: Mask  # the candle is before the horizon
     horizon_is_known: bool
-    answered: Mask  # the exchange could have returned the candle
+    answered: Mask  # the exchange answered completely, and could have returned the candle
 
 
 def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
@@ -307,7 +309,7 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
 def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
     now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
-    # The candle was broken before and is absent now. The observations of the broken candle do not count as observations
+    # These candles came broken before and are absent now. Observations of a broken candle do not count as observations
     # of an absent candle.
     was_broken = (known.reason == _CODES[Reason.BROKEN_AT_SOURCE]) & findings.answered
     before = np.where(taken_back | was_broken, 0, known.observations)
@@ -383,7 +385,7 @@ def _gaps(missing: Mask, slice_: Slice, cells: _Cells) -> list[Gap]:
 
 
 def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[int, int]]:
-    """Return the start and end (exclusive) of each run of True cells. Runs also end where a label changes."""
+    """Return the start and end (exclusive) of each run of True cells. A run also ends where a label changes."""
     cut = mask[1:] != mask[:-1]
     for label in labels:
         cut |= label[1:] != label[:-1]
@@ -395,7 +397,7 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
     """Return a mask of the day's candles. A candle is marked if its start is in `times`.
 
-    If `exactly` is False, a candle is also marked if one of `times` is after its start and before the start of the next
+    If `exactly` is False, a candle is also marked if one of `times` lies between its start and the start of the next
     candle.
     """
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)

@@ -55,8 +55,9 @@ def identity_of(market: Market) -> Identity:
 def differences(before: Identity, after: Identity) -> list[str]:
     """Return a description of each difference between two identities.
 
-    Scales are compared only if both identities have the scale. Two spellings of the same name (BTC-USDT and btcusdt)
-    are not a difference, because exchanges sometimes change the spelling of all their markets at once.
+    A scale is compared only if both identities have it. Two spellings of the same market id (BTC-USDT and btcusdt) are
+    not a difference, because exchanges sometimes change the spelling of all their markets at once. For the names of
+    assets, only the difference between upper and lower case is ignored.
     """
     found = []
     for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):
@@ -90,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
-    """Return the candidate with this id, or a candidate with another spelling of this id; None if there is none."""
+    """Return the candidate with this id, or else the first candidate with another spelling of this id, or else None."""
     alike = None
     for candidate in candidates:
         if candidate.market_id == market_id:
@@ -106,7 +107,7 @@ class Ambiguity:
 
     chosen: the market from which candles are fetched.
     others: the exchange's ids of the other markets.
-    is_known: whether the stored candles of the symbol belong to the chosen market.
+    is_known: whether the chosen market is the market of the stored candles.
     """
 
     chosen: Market
@@ -130,8 +131,11 @@ def choose(
 ) -> tuple[list[Market], list[Ambiguity]]:
     """Return one market for each symbol. Also return the ambiguities of those symbols that are in `concerned`.
 
-    If a symbol belongs to several markets, the market of the stored candles is chosen. If no candles are stored, the
-    first market is chosen.
+    If a symbol belongs to several markets, the market of the stored candles (see `known`) is chosen. If none of the
+    markets is this market, or if no candles are stored, the first market in the exchange's list is chosen.
+
+    `markets`: the current market list. The other markets of a symbol are in `Market.rivals`.
+    `known`: the identity of the stored candles of each symbol.
     """
     wanted = set(concerned)
     chosen: list[Market] = []

@@ -17,9 +17,10 @@ class SliceInspected:
     valid, broken: the numbers of valid candles and broken rows.
     counts: for each candle rule, the number of rows that break the rule.
     by_concern: for each concern (values or times), the number of rows that break at least one rule of the concern.
-    shift: a row that is off the grid starts some time after a point of the timeframe's grid. `shift` is the most common
-        of these times; None if all rows are on the grid.
+    shift: the most common distance between the start of a row that is off the timeframe's grid and the grid point
+        before this start; None if all rows are on the grid.
     answered: whether the exchange answered for the whole slice.
+    beyond_horizon: whether the exchange no longer serves any candle of the slice.
     over_broken_limit: whether more rows are broken than the settings allow.
     """
 

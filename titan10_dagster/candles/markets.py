@@ -18,7 +18,7 @@ class Market:
     listed: the start of the market's first candle (aware, UTC); None if Titan-10 has not searched for it. ccxt's field
         `created` is not used, because it is not the listing date (ccxt PR 26551).
     extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
-    rivals: other active markets with the same symbol in the same list (`candles/identity.py` chooses one of them).
+    rivals: other active markets with the same symbol in the same list. `candles/identity.py` chooses one market.
     """
 
     exchange: str

@@ -1,26 +1,32 @@
-"""Find silences: stretches without candles that a lack of trades does not explain.
+"""Find silences. A silence is a stretch without candles which cannot be explained by a lack of trades.
 
 An answer never contains the reason why a candle is absent. The reason is derived from how often the series usually
-trades, from other series of the exchange, and from other exchanges. There are two kinds of silences:
+trades, from other series of the exchange, and from other exchanges. A series is busy if it usually has a candle in at
+least nine of ten minutes, and quiet otherwise. There are two kinds of silences:
 
 Shared silences. Most of the exchange's busy listed series (at least two) have no candles in the same stretch, and each
-absence is confirmed by two complete answers. In addition, the absences together must be too unlikely to be accidental,
-given how often each series has no candle. If two series trade nearly every minute, one common minute without candles is
-enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are needed. If
-another exchange has a candle within the stretch, in a series of any timeframe, the silent exchange was down (`outage`).
-If no other exchange has such a candle, trading stood still (`halted`).
+absence is confirmed by two complete answers. In addition, it must be very unlikely that all these candles are absent by
+accident, given how often each series has no candle. If two series trade nearly every minute, one common minute without
+candles is enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are
+needed. If another exchange has a candle within the stretch, in a series of any timeframe, the silent exchange was down
+(`outage`). If no other exchange has such a candle, trading stood still (`halted`).
 
-Own silences. The silence of a single series is too long to be explained by the usual trading of the series on the
-stored days around the silence. The busier the series is, the shorter this silence can be. The minimum is 30 minutes for
-a series that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. A few
-candles within the silence of a busy series do not end the silence. But then two more conditions apply. Between each of
-these candles and the ends of the silence, at least four of five candles must be absent. The minimum length of the
-silence is a quarter longer. The silence of a quiet pair must also be more than three times as long as any other silence
-of the pair on these days. The reason of an own silence is `halted`. If the silence lasts a week or longer, the reason
-is `not_listed`. An exchange does not halt a market for this long, but removes the market from its list.
+Own silences. A single series has no candles for so long that its usual trading, on the stored days before and after,
+does not explain it. The busier the series is, the shorter this silence can be. The minimum is 30 minutes for a series
+that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. The silence of a
+quiet series must also be more than three times as long as every other stretch without candles on these days. The reason
+of an own silence is `halted`.
 
-These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
-(97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
+An own silence of a busy series can contain a few candles. Then three more conditions apply. Take any of these candles:
+in the part of the silence before it, and in the part after it, at least four of five candles are absent. The minimum
+length is a quarter longer, and only absent candles count. One part without any candle has at least the length
+`shortest_part`.
+
+If a silence of either kind lasts a week or longer, its reason is `not_listed`, because an exchange does not halt a
+market for this long, but removes the market from its list.
+
+These minimum lengths are about eight times as long as the pauses in real trading. For BTC/USDT on Binance.US in March
+2023 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
 
 A silence has one reason from its first to its last candle, even if it crosses midnight. The decision depends only on
 the ledger and the gaps, and not on the order in which slices were stored. Therefore the decision can be repeated when
@@ -46,16 +52,16 @@ from titan10_dagster.candles.timeframes import Timeframe
 BUSY = 0.1  # a series is busy if at most this share of its candles is absent on good days (`absence_on_good_days`)
 FEWEST = 2  # the minimum number of busy series in a shared silence
 NEIGHBOURS = 7  # the trading of a series is estimated from this many stored days before and after a day
-INTERRUPTED = 1.25  # if a silence has a few candles in it, its minimum length is multiplied by this factor
-# a silence of a single quiet series must be more than this many times as long as any other silence of the series
+INTERRUPTED = 1.25  # if a silence contains a few candles, its minimum length is multiplied by this factor
+# an own silence of a quiet series must be more than this many times as long as its other stretches without candles
 LONGER = 3
 NOT_LISTED_AFTER = timedelta(days=7)
 
 _AGAIN = 0.6  # the probability that a busy series has no candle in a minute, after a minute without a candle
 _PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
-_MISTAKES_ALONE = 1e-6  # the accepted number of silences of a single series that are found by mistake, per day
-_UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
+_MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
+_UNSEEN = 0.3  # added to the number of absent candles, because even a sample without absent candles proves little
 _NEVER = 10**9  # a number of candles that is larger than any silence
 
 # a run of absent candles: the position of its first candle, and the position after its last candle
@@ -86,7 +92,7 @@ class SeriesBlock:
 
     absent: whether the candle was absent from two complete answers.
     offered: whether the candle has ended and the exchange could have returned it. If so, its absence is evidence.
-    absence: the share of candles that are absent on good days of the series; see `absence_on_good_days`.
+    absence: the usual share of absent candles of the series at this time; see `absence_on_good_days`.
     """
 
     absent: Mask
@@ -99,8 +105,8 @@ class SharedSilence:
     """A silence that most busy series of an exchange have at the same time.
 
     start, end: the positions, in the `SeriesBlock`, of the first candle in the silence and the first candle after it.
-    silent: the number of busy series that have no candle.
-    listed: the number of busy series that were listed.
+    silent: the largest number of busy series that have no candle at the same time.
+    listed: the largest number of busy series of which the exchange could have returned a candle at the same time.
     """
 
     start: int
@@ -114,8 +120,8 @@ class Silence:
     """A silence of one series.
 
     start, end: the positions, in the `SeriesBlock`, of the first candle in the silence and the first candle after it.
-    absence: the share of candles that are absent on good days of the series; see `absence_on_good_days`.
-    shared: the shared silence to which this silence belongs; None if it belongs to no shared silence.
+    absence: the usual share of absent candles of the series; see `absence_on_good_days`.
+    shared: the shared silence to which this silence belongs; None for an own silence.
     """
 
     start: int
@@ -126,26 +132,28 @@ class Silence:
 
 
 def absence_on_good_days(samples: Iterable[Sample]) -> float:
-    """Return the smallest share of absent candles in the samples.
+    """Return the smallest share of absent candles in the samples. This is the usual share for a day of the series.
 
-    `samples`: usually the day itself, the days before this day, and the days after this day. An outage can distort one
-        or two of these samples.
+    An outage can make the share too large in one or two of the samples. Therefore the smallest share is used.
+
+    `samples`: for example one sample for the day itself, one for the days before, and one for the days after.
     """
     return min((sample.absence for sample in samples), default=1.0)
 
 
 def is_busy(absence: float) -> bool:
-    """Return whether a series with this share of absent candles is busy. Absences of busy series are evidence."""
+    """Return whether a series with this share of absent candles is busy. Only busy series can share a silence."""
     return absence <= BUSY
 
 
 def longest_lull(absence: float, timeframe: Timeframe) -> int:
-    """Return the length (in candles) of the longest silence that a lack of trades can explain.
+    """Return the length (in candles) of the longest stretch without candles that a lack of trades can explain.
 
-    `absence`: the share of absent candles of the series.
+    Minutes without trades come in clusters, but the clusters last only minutes. So if a series of 1m candles has no
+    candle in a minute, its next candle is probably absent too. For series with longer candles, such as 1h, the next
+    candle is hardly more likely to be absent than usual.
 
-    Minutes without trades come in clusters, but the clusters last only minutes. If a busy series has no candle of five
-    minutes or an hour, the next candle is hardly more likely to be absent than usual.
+    `absence`: the usual share of absent candles of the series.
     """
     together = _AGAIN ** (timeframe.delta / timedelta(minutes=1))
     again = together + (1 - together) * absence
@@ -156,18 +164,19 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
 
 
 def shortest_silence(timeframe: Timeframe) -> int:
-    """Return the length (in candles) of the longest silence that a lack of trades can explain in the busiest series.
+    """Return a length (in candles) that every own silence exceeds, even in the busiest series.
 
-    The busiest series has a candle at all other times.
+    The busiest possible series has a candle at all other times. In such a series, a lack of trades can explain a
+    stretch without candles up to this length.
     """
     candles = NEIGHBOURS * timeframe.per_day
     return longest_lull(Sample(candles, candles).absence, timeframe)
 
 
 def shortest_part(timeframe: Timeframe) -> int:
-    """Return the minimum number of consecutive absent candles in a silence that has a few candles in it.
+    """Return the minimum length (in candles) of the longest run of absent candles in an own silence.
 
-    The longest run of absent candles in such a silence must have at least this length.
+    This matters for a silence that contains a few candles and therefore consists of several such runs.
     """
     return shortest_silence(timeframe) // 3 + 1
 
@@ -175,12 +184,13 @@ def shortest_part(timeframe: Timeframe) -> int:
 def is_too_long(
     length: int, absence: float, longest_other: int, timeframe: Timeframe, *, is_interrupted: bool = False
 ) -> bool:
-    """Return whether a silence of `length` candles is too long to be explained by a lack of trades.
+    """Return whether a stretch without candles is too long to be explained by a lack of trades.
 
-    `absence`: the share of absent candles of the series.
-    `longest_other`: the longest other silence of the series on the days around the silence.
-    `is_interrupted`: whether a few candles are stored within the silence. The interrupted silence of a quiet series is
-        never too long.
+    `length`: the number of absent candles in the stretch.
+    `absence`: the usual share of absent candles of the series.
+    `longest_other`: the length of the longest other gap of the series on the days around the stretch.
+    `is_interrupted`: whether a few candles are stored within the stretch. If so, the result is False for a quiet
+        series.
     """
     lull = longest_lull(absence, timeframe)
     if is_interrupted:
@@ -193,18 +203,19 @@ def is_too_long(
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
     """Divide the runs of absent candles into groups. Only a few candles are stored between the runs of a group.
 
-    At least four of five candles are absent between each end of a group and each stored candle in the group. The groups
-    are the maximal segments of a sequence that counts an absent candle as 1 and a stored candle as -4 (Ruzzo and Tompa,
-    1999). At most `shortest_silence` candles of a run are counted. Otherwise a long silence would absorb the next runs.
+    Take any stored candle of a group: in the part of the group before it, and in the part after it, at least four of
+    five candles are absent. The groups are the maximal segments (Ruzzo and Tompa, 1999) of a sequence of numbers. An
+    absent candle is 1 in this sequence, and a stored candle is -4. A run counts as at most `shortest_silence` absent
+    candles, because otherwise a long run would absorb other runs that are far away.
 
-    A stored candle next to midnight always separates two groups. Therefore the groups do not depend on which days are
-    read.
+    If the candle before or after a midnight is stored, the groups are separated there. Therefore the groups do not
+    depend on which days are read.
 
     `absent`: the runs of absent candles, in ascending order.
     """
     per_day, most = timeframe.per_day, shortest_silence(timeframe)
     groups: list[list[Run]] = []
-    open_: list[_Segment] = []  # the segments that a later run of absent candles can still extend
+    open_: list[_Segment] = []  # the groups so far that a later run of absent candles can still extend
     total, before = 0, 0
     for run in absent:
         start, end = run
@@ -217,7 +228,7 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
         total, before = segment.after, end
         while True:
             number = _last_below(open_, segment.before)
-            if number is None:  # no later run can extend the open segments
+            if number is None:  # no later run can extend the segments in `open_`
                 groups += [closed.runs for closed in open_]
                 open_ = [segment]
                 break
@@ -233,7 +244,10 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
 
 
 def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list[SharedSilence]:
-    """Return the shared silences of an exchange's series, in order of time. All blocks cover the same days."""
+    """Return the shared silences of an exchange's series, in order of time.
+
+    `blocks`: the series of the exchange. All blocks must have the same days.
+    """
     if len(blocks) < FEWEST:
         return []
     busy = np.stack([block.absence <= BUSY for block in blocks])
@@ -251,16 +265,17 @@ def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list
 
 
 def runs(mask: Mask) -> list[Run]:
-    """Return the runs of True cells, each as its first cell and its end cell (exclusive)."""
+    """Return the runs of True cells, each as the position of its first cell and the position after its last cell."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     return [(start, end) for start, end in edges.tolist()]
 
 
 def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason:
-    """Return the reason of a silence that a lack of trades does not explain.
+    """Return the reason of a silence.
 
     `length`: the length of the silence in candles.
-    `has_witness`: whether a series of another exchange has a candle within the silence.
+    `has_witness`: whether another exchange has a candle within the silence. This counts only for shared silences. For
+        own silences it is False.
     """
     if length * timeframe.delta >= NOT_LISTED_AFTER:
         return Reason.NOT_LISTED
@@ -270,15 +285,20 @@ def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason
 def split_run(
     run: Run, shared: Iterable[tuple[SharedSilence, Reason]], absence: float, *, too_long: bool, own: Reason
 ) -> list[Silence]:
-    """Return the parts of a run (of absent candles) that cannot be explained by a lack of trades.
+    """Return the parts of a run of absent candles which cannot be explained by a lack of trades.
 
-    If the run is too long to be explained by a lack of trades, the whole run gets one reason. If shared silences cover
-    at least half of the run, this is the reason of the largest of them, unless `own` is `not_listed`. Otherwise it is
-    the reason `own`.
+    If the run is too long to be explained by a lack of trades, the whole run is one silence. Usually its reason is
+    `own`. Exception: shared silences cover at least half of the run, and `own` is not `not_listed`. Then its reason is
+    the reason of the shared silence that covers the largest part of the run.
 
-    If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
-    other, the candles between them get the reason too. These candles are probably outside of the shared silences only
-    because another series had a few candles there.
+    If the run is not too long, only its parts in shared silences are returned. If two of these parts are close to each
+    other, they are joined, together with the candles between them. These candles are probably outside of the shared
+    silences only because another series had a few candles there.
+
+    `shared`: shared silences, each with its reason. Only those that overlap the run count.
+    `absence`: the usual share of absent candles of the series.
+    `too_long`: whether the run is too long to be explained by a lack of trades, or belongs to such a silence.
+    `own`: the reason of the own silence to which the run belongs. It is not used if the run is not too long.
     """
     start, end = run
     parts: list[Silence] = []
@@ -296,10 +316,10 @@ def split_run(
 
 
 class _Segment(NamedTuple):
-    """Consecutive runs of absent candles, and the running total of the series before and after these runs.
+    """Consecutive runs of absent candles, and a running total before and after these runs.
 
-    The total starts at 0. It grows by 1 for each absent candle, and falls by 4 for each stored candle. A run adds at
-    most `shortest_silence` candles.
+    The total is 0 before the first candle of the days. It grows by 1 for each absent candle, and falls by 4 for each
+    stored candle. A run adds at most `shortest_silence` to the total.
 
     before: the total directly before the first run.
     after: the total at the end of the last run.
@@ -319,7 +339,10 @@ def _last_below(segments: Sequence[_Segment], count: int) -> int | None:
 
 
 def _bridged(parts: Iterable[Silence]) -> list[Silence]:
-    """Join neighbouring parts of a run if there are at most as many candles between them as in the shorter part."""
+    """Join neighbouring parts of a run if the distance between them is at most the length of the shorter part.
+
+    The joined part gets the reason of the longer part.
+    """
     joined: list[Silence] = []
     for part in sorted(parts, key=lambda part: part.start):
         before = joined[-1] if joined else None
@@ -336,10 +359,12 @@ def _largest(parts: Iterable[Silence]) -> Silence:
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return the negative logarithm of the probability that the absences in a cell are accidental, for each cell.
+    """Return a number for each cell: how unlikely it is that the candles of all series are absent there by accident.
 
-    `absent`: whether the candle is absent, for each series and cell.
-    `shares`: the share of absent candles on good days, for each series and cell.
+    The number is the negative logarithm of this probability.
+
+    `absent`: for each series and cell, whether the candle is absent.
+    `shares`: for each series and cell, the usual share of absent candles of the series.
     """
     before = np.pad(absent[:, :-1], ((0, 0), (1, 0)))
     surprise: Floats = np.where(absent, np.where(before, -log(_AGAIN), -np.log(shares)), 0.0).sum(axis=0)

@@ -1,4 +1,4 @@
-"""The provenance of candles: the file from which the candles of each stretch of a series were read."""
+"""The provenance of candles: stretches of a series, and for each stretch the file from which its candles were read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Window = tuple[datetime, datetime]  # the start and the end (exclusive) of a win
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """A stretch of a series. All its candles came from one file.
+    """A stretch of a series. All its candles were read from one file.
 
-    start, end: the stretch (aware, UTC); the end is exclusive.
+    start, end: the start and the end (exclusive) of the stretch; both are aware and in UTC.
     file: the key of the file in the database.
     """
 
@@ -32,10 +32,11 @@ class Stretch:
 
 
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
-    """Return the stretches of a slice that were read from its files, in order of time, each with its file.
+    """Return the stretches of a slice that were read from files, in order of time, each with its file.
 
-    If a slice is complete, its file is the source of the whole covered stretch, including minutes without trades. If a
-    slice is incomplete, its file is only the source of the candles in the file, because another source can add candles.
+    If the files answered completely for the slice, each file is the source of the whole stretch that it covers,
+    including minutes without trades. Otherwise a file is only the source of the candles in this stretch, because
+    another source can add the missing candles.
 
     `times`: the starts of the valid candles of the slice, in ascending order.
     """
@@ -69,10 +70,10 @@ def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
 def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
     """Return the stretches of a series after new stretches were read.
 
-    A new stretch replaces the parts of known stretches that overlap with it. If new stretches overlap with each other,
-    the later stretch in the list counts. Neighbouring stretches from the same file are joined.
+    A new stretch replaces the parts of known stretches that overlap with it. If two new stretches overlap, their common
+    part goes to the stretch that comes later in `new`. Neighbouring stretches from the same file are joined.
 
-    `known`: the stretches before the new stretches were read. The known stretches must not overlap.
+    `known`: the stretches before the new stretches were read. The known stretches must not overlap with each other.
     """
     added = _disjoint(list(new))
     kept = cut(known, [(stretch.start, stretch.end) for stretch in added])
@@ -88,7 +89,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
 def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
     """Return the stretches without overlaps, sorted by time.
 
-    A common part of two stretches goes to the stretch that is later in the list `stretches`.
+    The common part of two stretches goes to the stretch that comes later in `stretches`.
     """
     ordered = sorted(stretches)
     if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):

@@ -19,12 +19,12 @@ _Z = 1.959963984540054  # quantile of the normal distribution for a confidence o
 
 @dataclass(frozen=True)
 class Difference:
-    """A value of a candle that differs between the two sources.
+    """A difference between the two sources: a value of a candle differs, or only one source has the candle.
 
     time: the start of the candle (aware, UTC).
     column: the name of the differing value; "candle" if only one source has the candle.
-    archive, rest: the values of the two sources. If only one source has the candle, its value is the close, and the
-        value of the other source is None.
+    archive, rest: the values of the two sources. If only one source has the candle, the value of this source is the
+        close, and the value of the other source is None.
     """
 
     slice: Slice
@@ -51,7 +51,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rate:
-    """The share of differing candles in a sample, with a 95 % confidence interval for all days.
+    """The share of differing candles in a sample, with a 95 % confidence interval for the population of the sample.
 
     candles: the number of compared candles.
     differing: the number of compared candles that differ.
@@ -76,13 +76,14 @@ class Rate:
         """Return the bounds of the share of differing candles in the population.
 
         Differences come in clusters: the 398 known differences in Binance's files are all on two days. Therefore the
-        candles of a day are not independent observations. The size of the sample is the number of days.
+        candles of a day are not independent observations, and the size of the sample is its number of slices (days of a
+        series).
 
-        The daily shares vary most if each day differs either completely or not at all. Wilson's interval assumes such
-        yes-or-no observations, so it is wide enough for every kind of cluster.
+        The shares of the days vary most if each day differs either completely or not at all. Wilson's interval assumes
+        such yes-or-no observations, so it is wide enough for every kind of cluster.
 
-        The sample is a known part of the population. The finite population correction takes this into account and makes
-        the interval narrower. If all days were compared, both bounds are equal to the share.
+        The sample is a considerable part of the population. The finite population correction takes this into account
+        and makes the interval narrower. If all slices were compared, both bounds are equal to the share.
         """
         if self.days >= self.population:
             return self.share, self.share
@@ -93,7 +94,7 @@ class Rate:
 def compare(slice_: Slice, archive: Candles, rest: Candles) -> Comparison:
     """Compare the candles of a slice from two sources.
 
-    The candles of each source must be sorted by time and must have different times.
+    The candles of each source must be sorted by time. A source must not have two candles with the same time.
     """
     differences = [_absent(slice_, archive, place, of_archive=True) for place in _only_in(archive, rest)]
     differences += [_absent(slice_, rest, place, of_archive=False) for place in _only_in(rest, archive)]
@@ -133,9 +134,11 @@ def rate_of(comparisons: Sequence[Comparison], population: int) -> Rate:
 
 
 def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
-    """Return a random sample of the slices, in sorted order. `share`: the share of the slices to draw, rounded up.
+    """Return a random sample of the slices, in sorted order.
 
     All slices are drawn with the same probability. The same slices, share and seed always give the same sample.
+
+    `share`: the share of the slices to draw. The number of drawn slices is rounded up.
     """
     ordered = sorted(set(slices))
     size = min(len(ordered), math.ceil(round(share * len(ordered), 9)))
@@ -144,9 +147,9 @@ def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
 
 
 def wilson(share: float, observations: float) -> tuple[float, float]:
-    """Return Wilson's 95 % confidence interval for a share. The share was measured with independent observations.
+    """Return Wilson's 95 % confidence interval for a share that was measured with independent observations.
 
-    If there are no observations, the interval is 0.0 to 1.0.
+    `observations`: the number of observations. If it is 0, the interval is 0.0 to 1.0.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """

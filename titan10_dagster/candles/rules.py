@@ -1,8 +1,8 @@
 """The table of the candle rules, and the function that checks a slice against the rules.
 
-A row that breaks a rule is written to quarantine, together with the names of the broken rules. The valid rows of the
-slice are stored. To add a rule, write its test and add a row to the table RULES. The asset checks, their descriptions
-and the parameters of tests are generated from this table.
+A row that breaks a rule is written to quarantine, together with the names of the rules that it breaks. The other rows
+of the slice are stored. To add a rule, write a function that finds the rows that break it, and add a row to the table
+RULES. The asset checks, their descriptions and the parameters of tests are generated from this table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Concern(StrEnum):
 class Rule:
     """A rule that every candle must follow.
 
-    sentence: the description of a valid candle.
+    sentence: the rule as a sentence about a valid candle.
     breaks: a function that returns a mask of the rows that break the rule. Its arguments are the candles (sorted by
         time, without exact repetitions), the slice to which the candles should belong, and the time of the fetch.
     among_others: whether the rule compares rows with each other. Such a rule gets only the rows that break no other
@@ -46,8 +46,8 @@ class Rule:
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # If the sum of a row is finite, all its values are finite, so one test for each row is usually enough. A sum of
-    # finite values can overflow. Therefore, if any sum is not finite, every value is tested.
+    # If the sum of a row is finite, all its values are finite. So it is usually enough to test the sums. But a sum of
+    # finite values can overflow. Therefore, if a sum is not finite, every value is tested.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():
@@ -191,7 +191,10 @@ def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
 
 
 def _broken_by(rule: Rule, candles: Candles, any_broken: Mask, slice_: Slice, now: datetime) -> Mask:
-    """Return a mask of the candles that break the rule. `any_broken`: a mask of candles that break earlier rules."""
+    """Return a mask of the candles that break the rule.
+
+    `any_broken`: a mask of the candles that break at least one of the rules that were checked before.
+    """
     if not rule.among_others or not any_broken.any():
         return rule.breaks(candles, slice_, now)
     mask = np.zeros(len(candles), np.bool_)

@@ -27,8 +27,9 @@ Rows = NDArray[np.intp]
 POWERS_OF_TEN = tuple(10.0**n for n in range(23))
 
 _LIMIT = 2.0**63
-# A decimal with up to 15 digits can be recovered from its double: the product of double and scale rounds to the right
-# integer. Longer decimals are rare. They are read from the text of the double, which is slow.
+# A decimal with up to 15 digits can be recovered from its double: the product of the double and the scale, rounded to
+# an integer, has exactly these digits. Longer decimals are rare. Their digits are read from the text of the double,
+# which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
 # If the largest double of a row is less than this many times the smallest, one power of two can be the scale of the
@@ -42,7 +43,7 @@ _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 class Scaled:
     """The integers and scales of n rows with k values each. A value is its integer divided by the scale of its row.
 
-    integers: an array of shape (k, n).
+    integers: an array of shape (k, n). A row of values is a column of this array.
     scales: the scale of each row, an array of shape (n,).
     exact: for each row, whether the integers and the scale give exactly the original values.
     common: the scale of all rows; None if the scales differ.
@@ -57,13 +58,13 @@ class Scaled:
 def scale(values: Floats, hint: float = 1.0) -> Scaled:
     """Return the integers and scales of finite doubles. The k values of a row get the same scale.
 
-    If one power of ten fits all rows with at most 15 digits, all rows get this scale. The scale `hint` is tried first,
-    then the powers of ten from the smallest to the largest.
+    If one power of ten turns all values into integers with at most 15 digits, all rows get this power as their scale.
+    The scale `hint` is tried first, then the powers of ten from the smallest to the largest.
 
     Otherwise each row gets its own scale: `hint`, the smallest power of ten that fits, or a power of two. If no scale
     fits a row, the row is not exact. An example is a row with the values 1e15 and 1.234567890123456e-12.
 
-    `values`: an array of shape (k, n).
+    `values`: an array of shape (k, n). A row of values is a column of this array.
     `hint`: the previous scale of the series, so that the scale usually stays the same from day to day.
     """
     with np.errstate(over="ignore", invalid="ignore"):
@@ -78,7 +79,7 @@ def scale(values: Floats, hint: float = 1.0) -> Scaled:
 def is_representable(values: Floats) -> Mask:
     """Return a mask of the rows that can be stored exactly. Rows with NaN or infinity cannot be stored exactly.
 
-    `values`: doubles, an array of shape (k, n) with k values for each of n rows.
+    `values`: doubles, an array of shape (k, n). A row of values is a column of this array.
     """
     if not values.size:
         return np.ones(values.shape[1], np.bool_)
@@ -133,9 +134,9 @@ def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[flo
 
 
 def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
-    """Scale rows with more than 15 digits. Use the digits of the shortest decimal of each value.
+    """Scale rows with values of more than 15 digits. The integers get the digits of the shortest decimal of each value.
 
-    Return the rows for which the result is not exact.
+    Return the rows that have no exact result.
     """
     done = np.zeros(len(rows), np.bool_)
     for n, row in enumerate(rows.tolist()):
@@ -148,7 +149,8 @@ def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
             scaled.integers[:, row] = integers
             scaled.scales[row] = POWERS_OF_TEN[places]
             done[n] = True
-    # As in PostgreSQL, the integer is converted to a double before the division. The conversion can round the integer.
+    # PostgreSQL converts the integer to a double before the division, and this conversion can round the integer. So the
+    # same computation is done here.
     done &= (scaled.integers[:, rows].astype(np.float64) / scaled.scales[rows] == values[:, rows]).all(axis=0)
     return rows[~done]
 

@@ -69,7 +69,7 @@ class Slice:
 
 
 class SliceState(StrEnum):
-    """The state of a slice. The state of a slice only changes to a later state in this list."""
+    """The state of a slice. A slice can change to a state further down in this list, but never back."""
 
     LIVE = "live"  # live polling fills the slice during its day
     PARTIAL = "partial"  # the slice was fetched, but the exchange did not answer for the whole day
@@ -77,13 +77,13 @@ class SliceState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Return the position of the state in the list of all states. A later state has a higher position."""
+        """Return the position of the state in the list above, from 0. A slice never changes to a lower position."""
         return list(SliceState).index(self)
 
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A stretch of one series to fetch.
+    """A stretch of one series that is to be fetched.
 
     Raises:
         ValueError: the start or the end is not on the grid of the timeframe, or the start is not before the end.
@@ -112,7 +112,7 @@ def days(first: date, last: date) -> list[date]:
 
 
 def windows(slices: Iterable[Slice]) -> list[Window]:
-    """Return sorted windows that cover the slices. Consecutive days of a series become one window."""
+    """Return the windows that cover exactly the slices, sorted. Consecutive days of a series become one window."""
     ordered = sorted(set(slices))
     breaks = [n for n, (a, b) in enumerate(pairwise(ordered), 1) if a.series != b.series or b.day - a.day != _DAY]
     bounds = [0, *breaks, len(ordered)] if ordered else []
@@ -141,7 +141,7 @@ def from_ms(ms: int) -> datetime:
 
 
 def to_datetime64(instant: datetime) -> np.datetime64:
-    """Return the instant as numpy's datetime64[ms]. This type has no time zone and always means UTC here."""
+    """Return the instant as numpy's datetime64[ms], rounded down. This type has no time zone; here it means UTC."""
     return np.datetime64(to_ms(instant), "ms")
 
 

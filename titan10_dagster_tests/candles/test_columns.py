@@ -67,7 +67,7 @@ def test_candles_do_not_change_with_the_array_they_came_from() -> None:
     ],
 )
 def test_rows_that_are_not_six_numbers_are_malformed(rows: Sequence[Any]) -> None:
-    with pytest.raises(MalformedRows, match="rows are not 6"):
+    with pytest.raises(MalformedRows, match="rows do not consist of 6"):
         Candles.from_rows(rows)
 
 
