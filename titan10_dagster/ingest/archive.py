@@ -20,9 +20,9 @@ from titan10_dagster.store.reopened import Tried
 
 log = logging.getLogger(__name__)
 
-# If the archive could not serve a slice, the note of the slice in the ledger begins with this text.
+# A note in the ledger that begins with this text says why the archive did not have the slice completely.
 NOTE = "archive: "
-# If the note of a slice contains one of these texts, the archive may have the slice later.
+# If such a note contains one of these texts, the archive may have the slice later.
 _PASSING = (
     "not published",
     "could not be downloaded",
@@ -46,7 +46,7 @@ def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
 
 
 def open_downloader(titan10: IngestContext, exchange: str, archive: Archive) -> Downloader:
-    """Return a downloader for the exchange's files. Use it inside `async with`.
+    """Return a downloader for the archive's files. To make requests, use it in `async with`.
 
     The files are requested from `archive_url` in the settings. If `archive_url` is not set, `base_url` is used instead.
     If neither of these settings is set, the archive's own address is used.
@@ -73,8 +73,8 @@ async def read_archive(
 ) -> ArchiveReport:
     """Fetch the slices that the archive has, and pass each slice to `land`.
 
-    `beside`: slices that also count for the choice between daily and monthly files, although they are not fetched
-        here; see `plan_units`.
+    `beside`: more slices, which are not fetched. They count for the choice between a monthly file and daily files; see
+        `plan_units`.
     """
     async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(
@@ -95,7 +95,10 @@ async def read_archive(
 
 
 def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
-    """Return the settled slices for which the archive should be tried, because REST no longer serves their candles."""
+    """Return the slices for which to try the archive, because REST no longer serves some of their candles.
+
+    `rows`: the ledger rows of the slices.
+    """
     archive = archive_of(titan10, exchange)
     if archive is None:
         return set()
@@ -109,8 +112,5 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
 
 
 def tried_until(titan10: IngestContext) -> Tried:
-    """Return the rule that decides whether to try the archive again for a slice.
-
-    The rule uses the note of the slice in the ledger.
-    """
+    """Return the rule that decides, from the slice's note in the ledger, whether to try the archive for a slice."""
     return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

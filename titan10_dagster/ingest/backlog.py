@@ -1,4 +1,7 @@
-"""Finds missing data in the ledger: open gaps, days without a ledger row, and days that only an archive has."""
+"""Finds missing data in the ledger.
+
+Missing data are: gaps without a final reason, days without a ledger row, and days that only an archive can have.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,7 @@ from titan10_dagster.store.reopened import reopened_days
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
     """Return the configured series that the exchanges list, each with the first day to fetch.
 
-    If the exchange does not list a symbol, the symbol is left out. Otherwise the repairs of this symbol would fail
-    every day.
+    Symbols that the exchange does not list are left out, because their repairs would fail every day.
     """
     starts = {}
     for name, symbols in listed_by_exchange(titan10, exchanges).items():
@@ -34,8 +36,9 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     """Return the slices up to yesterday that are not settled, or that have missing candles without a final reason.
 
-    Repairs are planned from these slices. A settled slice in which only quarantined candles are missing is left out if
-    the symbol belonged to another market on this day, because a request would return candles of the current market.
+    Repairs are planned from these slices. Exception: if the symbol belonged to another market on the day, a request
+    would return candles of the current market. Therefore such a slice is left out if it is settled and its only open
+    candles are in quarantine.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)
@@ -48,7 +51,12 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
 
 
 def slices_to_check_later(titan10: IngestContext, exchanges: Iterable[str] | None = None) -> list[CheckedLater]:
-    """Return the slices that will be checked again for late candles. `exchanges`: None for all enabled exchanges."""
+    """Return the slices that will be checked again for late candles.
+
+    Days on which the symbol belonged to another market are left out.
+
+    `exchanges`: None for all enabled exchanges.
+    """
     series = listed_series(titan10, titan10.settings.enabled if exchanges is None else exchanges)
     begins = begin_of_markets(titan10, series)
     found = ledger.slices_to_check_later(titan10.database, list(series), titan10.now().date())
@@ -64,8 +72,8 @@ def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
     """Return the days that REST no longer serves and for which the exchange's archive should be tried.
 
-    Days of a former market are left out. Such days are not read from any source, so that candles of two markets never
-    mix.
+    Days on which the symbol belonged to another market are left out. Such days are not read from any source, so that
+    candles of two markets never mix.
     """
     firsts: dict[Series, date] = {}
     for name in titan10.settings.enabled:

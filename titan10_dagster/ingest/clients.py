@@ -1,4 +1,7 @@
-"""Creates clients of exchanges from the settings, each with the exchange's circuit breaker and a share of its pace."""
+"""Creates clients of exchanges from the settings.
+
+A client has the circuit breaker of its exchange, and a share of the exchange's allowed request rate.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,11 @@ def open_client(
     timeout_ms: int = TIMEOUT_MS,
     breaker: Breaker | None = None,
 ) -> ExchangeClient:
-    """Return a client that uses the share `pace_share` of the exchange's allowed request rate.
+    """Return a client for the exchange.
 
-    The default of `pace_share` is the safe share minus the share of live polling. `breaker`: the caller's breaker for
-    this exchange, if the caller has one. A second breaker would read the stored state again.
+    `pace_share`: the share of the exchange's allowed request rate that the client uses. Default: see `pace_share_of`.
+    `breaker`: the caller's breaker for this exchange, if the caller has one. A second breaker would read the stored
+        state again.
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
@@ -62,7 +66,7 @@ async def fetch_by_rest(
 ) -> FetchReport:
     """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`.
 
-    If the fetch fails, this function passes the cost to `on_spent`, because a failed fetch returns no report.
+    A failed fetch returns no report. Therefore, if the fetch fails, this function passes the cost to `on_spent`.
     """
     breaker, began = breaker_of(titan10, exchange), time.monotonic()
     async with open_client(titan10, exchange, markets, breaker=breaker) as client:
@@ -82,12 +86,18 @@ async def fetch_by_rest(
 
 
 def pace_share_of(titan10: IngestContext, exchange: str) -> float:
-    """Return the share of the allowed rate that a run uses: the safe share minus the share of live polling."""
+    """Return the share of the exchange's allowed request rate that a run uses.
+
+    This is SAFE_SHARE. If live polling is enabled, the share of live polling is subtracted.
+    """
     return SAFE_SHARE - (live_share_of(titan10, exchange) if titan10.settings.live.enabled else 0.0)
 
 
 def page_spacing(titan10: IngestContext, exchange: str) -> float | None:
-    """Return the seconds between two pages of a run at full pace, or None if the settings turn the pace off."""
+    """Return the seconds between two pages of a run that makes all allowed requests.
+
+    Return None if the settings turn the pace off.
+    """
     if not titan10.exchange(exchange).paced:
         return None
     return venue_of(exchange).page_seconds / pace_share_of(titan10, exchange)
@@ -104,7 +114,7 @@ def health_of(titan10: IngestContext, exchange: str) -> Health:
 
 
 def healths_of(titan10: IngestContext) -> dict[str, Health]:
-    """Return the states of the circuit breakers of all enabled exchanges. This takes one query."""
+    """Return the state of the circuit breaker of each enabled exchange. All states are read with one query."""
     known = HealthStore(titan10.database).load_all()
     return {name: known.get(name, Health(name)) for name in titan10.settings.enabled}
 

@@ -1,19 +1,19 @@
 """The settings, database, landing zone and clock that all functions of the package `ingest` use.
 
-The context makes no decisions. It is the first argument of the functions in the other modules:
+The context makes no decisions. It is the first argument of most functions in the other modules. The main modules:
 
 | module      | what it does                                                             |
 |-------------|--------------------------------------------------------------------------|
-| days        | read the ledger rows and landed records for the days of a run            |
-| judge       | check each landed slice against the candle rules, only once              |
+| days        | read the ledger rows and the landing zone's records of a run's slices    |
+| judge       | check landed slices against the candle rules, and cache the results      |
 | markets     | read the market list and find the configured symbols in the list         |
 | clients     | open a client of an exchange, with its breaker and its pace              |
-| sources     | choose a source for each slice, and fetch the slice from this source     |
+| sources     | fetch each slice from the sources of candles that the settings list      |
 | forecast    | estimate the cost of a fetch before any request                          |
 | fetch       | plan which slices to fetch, and write them into the landing zone         |
 | store       | write landed slices to the database                                      |
 | inspection  | read the data that the asset checks need                                 |
-| backlog     | list missing data: open slices and days without a ledger row             |
+| backlog     | list missing data, such as days without a ledger row                     |
 | maintenance | refresh rollups, apply policies, drop old candles                        |
 | live        | poll the newest candles                                                  |
 """
@@ -53,9 +53,9 @@ class IngestContext:
     now: returns the current time (aware, UTC).
     on_landed: called with each slice after it was written into the landing zone. Several threads call it, but never at
         the same time.
-    on_file: called for each archive file with its number of bytes, or with 0 for a file from the cache.
-    on_spent: called after each fetch with the cost of its sources.
-    retry_limits: how often, and after which pauses, a failed page is requested again.
+    on_file: called for each archive file with its number of bytes, or with 0 if the file came from the cache.
+    on_spent: called after each fetch with the cost of each source.
+    retry_limits: how often, and after which pauses, a failed request is repeated.
     """
 
     settings: Settings
@@ -69,7 +69,7 @@ class IngestContext:
 
     @cached_property
     def judged(self) -> JudgedFiles:
-        """The landed files that this process has read or written, each checked once against the candle rules."""
+        """The landed files that this process has read or written, with the results of the candle rules."""
         return JudgedFiles(self.landing)
 
     def land(self, fetched: FetchedSlice) -> None:
@@ -82,8 +82,8 @@ class IngestContext:
     def exchange(self, name: str) -> ExchangeSettings:
         """Return the settings of the exchange.
 
-        If the settings limit for how many days candles are kept, `start` is not earlier than the first day that is
-        kept. Older days are never requested.
+        If the settings keep candles only for some days, `start` is not earlier than the first day that is kept. Days
+        before `start` are never requested.
         """
         settings, kept_from = self.settings.exchanges[name], self.kept_from
         if kept_from is None or settings.start >= kept_from:
@@ -100,8 +100,8 @@ class IngestContext:
         """Return a context that reads the exchange's candles from the given sources, in the given order.
 
         Raises:
-            SettingsError: the list is empty, a name is not a source, or Titan-10 cannot read an archive of the
-            exchange.
+            SettingsError: the list is empty, a name is not a source, or the list contains the archive and Titan-10
+                cannot read an archive of this exchange.
         """
         if not sources:
             raise SettingsError("sources: the list is empty. Add rest or archive, or remove the list.")
@@ -147,10 +147,11 @@ class NoDatabase(Database):
 
 
 def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:
-    """Return the context for the given settings. The database is connected at its first use.
+    """Return the context for the given settings. Titan-10 connects to the database when it is used for the first time.
 
-    If `needs_database` is False, a missing database is reported only at its first use. Therefore Dagster's tools can
-    load and list the definitions without a database.
+    needs_database: whether to raise an error now if no database is set. If this is False, the error is raised when the
+        database is used for the first time. Therefore Dagster's tools can load and list the definitions without a
+        database.
 
     Raises:
         SettingsError: no database is set, and `titan10 up` does not run the embedded database.

@@ -1,4 +1,7 @@
-"""Reads the ledger rows and landed records for the days of a run. Each step reads them once."""
+"""Reads the ledger rows of a run's slices, and the records of those slices that are in the landing zone.
+
+Each step of the run reads this data once.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from titan10_dagster.store.ledger import LedgerRow
 class LedgerDays:
     """Slices of one exchange and their ledger rows, as they were at one moment.
 
-    `start`: the exchange's first day. Earlier days are not requested. If the exchange is no longer configured, `start`
-    is date.min, so that no day is left out.
+    `start`: the first day of the exchange in the settings. Earlier days are not requested. If the exchange is no longer
+    configured, `start` is date.min, so that no day is left out.
     """
 
     slices: tuple[Slice, ...]
@@ -46,7 +49,7 @@ class LedgerDays:
 
 @dataclass(frozen=True)
 class RunDays(LedgerDays):
-    """Slices of one exchange with their ledger rows, and with the records of slices that are in the landing zone."""
+    """Slices of one exchange, their ledger rows, and the records of those slices that are in the landing zone."""
 
     landed: Mapping[Slice, FetchRecord]
 
@@ -57,8 +60,8 @@ class RunDays(LedgerDays):
     def is_only_landed(self, slice_: Slice) -> bool:
         """Return whether the candles of the slice are possibly only in the landing zone.
 
-        This is the case if the slice has landed but is not settled in the ledger. It is also the case if the fetch in
-        the ledger is older than the fetch that landed the slice.
+        This is the case if the slice is in the landing zone and one of two conditions holds: the slice is not settled
+        in the ledger, or the ledger describes an older fetch than the file in the landing zone.
         """
         if slice_ not in self.landed:
             return False
@@ -84,7 +87,10 @@ def read_ledger(titan10: IngestContext, slices: Sequence[Slice]) -> LedgerDays:
 
 
 def read_days(titan10: IngestContext, slices: Sequence[Slice]) -> RunDays:
-    """Return the slices with their ledger rows and landed records. All must belong to one exchange and timeframe."""
+    """Return the slices with their ledger rows, and with the records of the landing zone.
+
+    All slices must belong to one exchange and timeframe.
+    """
     landed = titan10.judged.records(slices)
     return RunDays(tuple(slices), _start(titan10, slices), ledger_rows(titan10, slices), landed)
 

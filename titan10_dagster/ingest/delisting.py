@@ -1,23 +1,25 @@
-"""Finds closed markets. If an exchange does not serve a day because the market is closed, the day gets its final state.
+"""Finds closed markets, and gives the days that an exchange does not serve because of a closed market a final state.
 
 Some exchanges answer requests for a closed market as if the symbol had never existed, or without a candle. Such an
-answer contains no date, so the days would stay open and would be requested again and again. A market counts as closed
-if three facts are true:
+answer does not contain the date of the closing. So without further rules, the days would never become settled, and
+would be requested again and again. A market counts as closed if three facts are true:
 
 1. The market is inactive in the exchange's market list, or it is not in the list any more.
 2. The exchange answers a request for candles of the market with "unknown symbol", or it serves no candles at all.
-3. The last stored candle of the market ended at least `HALT` ago, or no candle is stored.
+3. The last stored candle of the market ended at least `HALT` (a day) ago, or no candle is stored.
 
 The end of the last stored candle then counts as the delisting date. Missing candles after this date are `delisted`.
 Missing candles before this date are `beyond_horizon`, because the exchange no longer serves them. If no candle is
 stored, all candles are `beyond_horizon`. The note in the ledger contains the evidence. A later candle revokes both
 reasons.
 
-A day can have a complete answer from the time before the closing, and still have a gap that needs a second answer. The
-exchange refuses the second answer. Then the candles and the file of the day are kept, and only the gap becomes final.
+A day can have a complete answer from the time before the closing, and still have a gap that needs a second answer.
+After the closing, the exchange gives no second answer. Then the candles and the file of the day are kept, and only the
+reason of the gap becomes final.
 
-An "unknown symbol" error ends all requests for the symbol. If the error came for a day before the last stored candle,
-the exchange possibly still serves the days after this candle. Therefore these days are requested once more, separately.
+After an "unknown symbol" error, no more requests are made for the symbol. If the error came for a day before the last
+stored candle, the exchange possibly still serves the days after this candle. Therefore the days after this candle are
+requested once more, without the earlier days.
 """
 
 from __future__ import annotations
@@ -42,15 +44,15 @@ from titan10_dagster.store.markets import MarketStore
 class Closing:
     """The closing of a market.
 
-    `end`: the end of the last stored candle (aware, UTC), or None if no candle is stored. `evidence`: the text that
-    describes why the market counts as closed.
+    `end`: the end of the last stored candle (aware, UTC), or None if no candle is stored. `evidence`: a text that says
+    why the market counts as closed.
     """
 
     end: datetime | None
     evidence: str
 
     def excludes(self, slice_: Slice) -> bool:
-        """Return whether the whole slice is before the end of the last stored candle."""
+        """Return whether the whole slice is before the closing, that is, before the end of the last stored candle."""
         return self.end is not None and slice_.end <= self.end
 
 
@@ -63,8 +65,8 @@ def closings(
 ) -> dict[Series, Closing]:
     """Return the closing of the market for each series of `slices` that has a closed market.
 
-    failed: the errors of symbols.
-    empty: the symbols for which the exchange serves no candles.
+    failed: the error of each symbol that failed.
+    empty: the symbols for which the exchange serves no candles at all.
     """
     evidence = dict.fromkeys(empty, f"{exchange} serves no candles of this market")
     for symbol, error in failed.items():
@@ -87,7 +89,8 @@ def closings(
 def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closing]) -> list[Slice]:
     """Return the slices of closed markets that were possibly not requested.
 
-    These are the slices that end after the last stored candle, if the series also has earlier slices in `slices`.
+    An error for an early slice ends all requests for the symbol. Therefore these are the slices that end after the last
+    stored candle, if `slices` also contains earlier slices of the series.
     """
     earlier: set[Series] = set()
     later: list[Slice] = []
@@ -103,7 +106,7 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
 def closed_slice(slice_: Slice, closing: Closing, now: datetime, *, tried: str = "") -> FetchedSlice:
     """Return an empty slice of a closed market. The slice counts as answered, so it is not requested again.
 
-    `tried`: the beginning of the slice's note if other sources were tried, or else an empty text.
+    `tried`: a text about the sources that were tried before, which begins the slice's note. It can be empty.
     """
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,

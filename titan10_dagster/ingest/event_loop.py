@@ -1,11 +1,11 @@
 """Runs coroutines in event loops that end properly after a signal.
 
-The signal handlers of Dagster and of the command line raise an exception for SIGINT and SIGTERM. Python raises such an
-exception between any two instructions of the main thread. Inside an event loop this causes two problems. If a callback
-of the loop is running, asyncio logs the exception and continues, so the signal has no effect. If an executor is
-starting a thread, the new thread is not registered yet, and the process waits for it forever at its end. Therefore the
-signal cancels the main task here, and the exception is raised after the loop has ended. `asyncio.run` does the same,
-but only for Python's own signal handler.
+The signal handlers of Dagster and of the command line raise an exception for SIGINT and SIGTERM. Python can raise such
+an exception between any two instructions of the main thread. Inside an event loop this causes two problems. If a
+callback of the loop is running, asyncio logs the exception and continues, so the signal has no effect. If an executor
+is just starting a thread, the new thread is not registered yet, and the process waits forever for this thread when it
+ends. Therefore a signal only cancels the main task here, and the exception is raised after the loop has ended.
+`asyncio.run` does the same, but only for Python's own signal handler.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine in a new event loop and return its result.
 
-    The first signal cancels the coroutine. After its `finally` blocks have run and the loop has ended, the previous
-    signal handler is called, and usually raises an exception. A second signal calls the previous handler immediately.
-    Signals without a Python handler are not changed. Outside of the main thread, no signal handler is changed.
+    The first signal cancels the coroutine. After the coroutine's `finally` blocks have run and the loop has ended, the
+    signal's previous handler is called, which usually raises an exception. A second signal calls its previous handler
+    immediately. Signals without a Python handler are handled as before. Outside of the main thread, all signals are
+    handled as before.
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)
@@ -43,17 +44,14 @@ def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     finally:
         interruption.restore()
     if interruption.received is not None:
-        # This call is not in the `except` block above, so that the traceback does not show the event loop as the
-        # cause.
+        # This call is not in the `except` block above. Otherwise the traceback would show the error of the event loop
+        # as the cause of the interruption.
         interruption.pass_on(interruption.received)
     return result
 
 
 class _Interruption:
-    """An observer of signals. `received`: the number of the first signal since this object was created, or None.
-
-    `restore` ends the observation.
-    """
+    """Handles signals from its creation until `restore`. `received`: the number of the first signal, or None."""
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -57,9 +57,11 @@ class Fetch:
 
 
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
-    """Return the slices that must be fetched; see `FetchPlan`.
+    """Decide which slices of a run must be fetched; see `FetchPlan`.
 
-    refresh: fetch all slices again.
+    A settled slice is fetched again if REST no longer serves some of its candles, but the archive possibly has them.
+
+    refresh: fetch all slices again. Only slices before the exchange's `start` are left out.
     repair: also fetch settled slices that have a gap without a final reason, and settled slices that are due for a
         check for late candles.
     """
@@ -84,7 +86,7 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
 
 
 def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[Slice]:
-    """Return the slices that are now due for a check for late candles. The repair sensor uses the same list."""
+    """Return the slices that are now due for a check for late candles, by the same rule as in the repair sensor."""
     due = set()
     if exchange in titan10.settings.exchanges:
         for checked in slices_to_check_later(titan10, [exchange]):
@@ -97,15 +99,16 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Fetch `slices` into the landing zone.
 
     If a symbol fails, its error is in the result. The symbol's slices without an answer are written as empty,
-    unanswered slices, so that the ledger records the candles of these slices as missing. If the market of the symbol is
-    closed, the slices are written as delisted and become settled; see `delisting`.
+    unanswered slices, so that the ledger records the candles of these slices as missing. There are two exceptions. If
+    the market of the symbol is closed, the slices are written as empty, answered slices and become settled; see
+    `delisting`. If the symbol is probably misspelled, its slices are not written; see `_never_listed`.
 
     Raises:
         FetchError: the exchange as a whole failed. It banned or refused this machine, its breaker is open, or every
-            symbol failed. The ledger then records all of `slices` as missing, so that the repair sensor fetches them
-            again. Slices that have landed stay in the landing zone.
-        LandingError: a file could not be written, for example because the disk is full. If the database can be written,
-            the ledger then records all of `slices` as missing too.
+            symbol failed. The ledger then records the candles of `slices` as missing, so that the repair sensor fetches
+            them again; see `_note_missing`. Slices that have landed stay in the landing zone.
+        LandingError: a file could not be written, for example because the disk is full. The ledger then records the
+            candles of `slices` as missing too, if the database can still write.
     """
     landed: dict[Slice, tuple[FetchRecord, int]] = {}
     turn = Lock()
@@ -127,7 +130,8 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         try:
             _note_missing(titan10, slices, error)
         except StoreError as unwritten:
-            # Often the database cannot write because the same disk is full. Dagster still shows the failed run.
+            # The database often cannot write either, because its disk is the same full disk. So the ledger does not
+            # show the failure of these days, but Dagster shows the failed run.
             log.warning("days of %s did not land, and the ledger could not be updated: %s", exchange, unwritten)
         raise
     failed = brought.failed
@@ -150,7 +154,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
-    """Return those `slices` that have no file in the landing zone."""
+    """Return the slices that have no file in the landing zone."""
     return [slice_ for slice_ in slices if not _has_file(titan10, slice_)]
 
 
@@ -188,8 +192,8 @@ def _with_the_end_requested(
     served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
     failed = {}
     for symbol, error in brought.then(again).failed.items():
-        # If the exchange has now served later days of a symbol, it knows the symbol. "Unknown symbol" for earlier days
-        # is then replaced by a FetchError, so that these days stay open.
+        # If the exchange has now served later days of a symbol, it knows the symbol. Then the error "unknown symbol"
+        # for earlier days is replaced by a FetchError, so that these days do not count as days of a closed market.
         is_unclear = symbol in served and isinstance(error, UnknownSymbol)
         failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
     return replace(brought.then(again), failed=failed, report=brought.report)
@@ -210,11 +214,11 @@ def _closed(titan10: IngestContext, slice_: Slice, closing: Closing, brought: Br
 def _settle_open_gaps(
     titan10: IngestContext, slices: Sequence[Slice], closed: Mapping[Series, Closing], brought: Brought
 ) -> None:
-    """Record in the ledger that open gaps of stored days get no second answer, because the market is closed.
+    """Make the gaps of stored days final, because the exchange gives no second answer for a closed market.
 
-    The exchange answered these days before the market closed. The files with the candles are kept, and only the ledger
-    changes. Days without an open gap stay unchanged. A file that is not stored yet is left to the store step: if the
-    fetch in the ledger were later than the file, the candles of the file would never be stored.
+    The exchange answered completely for these days before the market closed. The files with the candles are kept, and
+    only the ledger changes. Days without a gap that needs a second answer stay unchanged. Days whose file is not stored
+    yet stay unchanged too: if the ledger had a later fetch than the file, the candles of the file would not be stored.
     """
     of_closed = [slice_ for slice_ in slices if slice_.series in closed and _is_answered(titan10, slice_)]
     if not of_closed:
@@ -229,11 +233,12 @@ def _settle_open_gaps(
 
 
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
-    """Settle the days of former markets. Return, for each symbol, the error that explains why no request is made.
+    """Settle the days of former markets. Return, for each symbol, the error that says why no request is made.
 
-    If a complete answer landed while the market was still current, its file is kept. If the file is stored, the row of
-    the ledger changes: it now says that no more candles are expected. A file that is not stored yet is left to the
-    store step; see `_settle_open_gaps`. If there is no complete answer, an empty settled slice is landed.
+    Usually an empty, answered slice is landed for the day. But if the day already has a file with a complete answer,
+    this file is kept, because it comes from the former market. If the file is stored, only the ledger changes: the
+    missing candles of the day get their final reason. A file that is not stored yet is left to the store step; see
+    `_settle_open_gaps`.
     """
     if not former:
         return {}
@@ -255,7 +260,7 @@ def _has_file(titan10: IngestContext, slice_: Slice) -> bool:
 
 
 def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, FetchError]) -> set[str]:
-    """Return the failed symbols that the exchange does not list and that have no stored candles.
+    """Return the failed symbols that are neither in the exchange's stored market list nor in the ledger.
 
     These symbols are probably misspelled. Their slices are not written, so that no series with such a name is created.
     """
@@ -270,8 +275,8 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
     """Record in the ledger that the candles of the slices are missing, with the error as the note.
 
-    If requests are not allowed, existing rows of the ledger stay unchanged. Otherwise the time of this fetch would
-    count as an attempt, and the next attempt would have to wait.
+    If no requests were allowed (`Blocked`), existing rows of the ledger stay unchanged. A change would set their time
+    of the last fetch, and the next attempt would have to wait, although no request was made.
     """
     if isinstance(error, Blocked):
         known = ledger_rows(titan10, slices)
@@ -282,9 +287,9 @@ def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchE
 
 
 def _has_answer(titan10: IngestContext, slice_: Slice, landed: Mapping[Slice, tuple[FetchRecord, int]]) -> bool:
-    """Return whether the slice has an answer.
+    """Return whether the slice has an answer, so that no empty slice has to be landed for it.
 
-    The slice has an answer if it landed with candles in this fetch, or if any fetch answered it completely.
+    The slice has an answer if it landed with candles in this fetch, or if its file contains a complete answer.
     """
     if slice_ in landed:
         record, rows = landed[slice_]

@@ -1,7 +1,7 @@
 """Decides the results of the asset checks on the slices of a day or of a whole run. This module does not use Dagster.
 
-Valid rows are stored even if other rows are broken. Therefore a failed check never stops a run. If single rows or
-symbols fail a check, its severity is WARN. If the problem cannot be accidental, the severity is ERROR.
+Valid rows are stored even if other rows are broken. Therefore a failed check never stops a run. The severity of a
+failed check is usually WARN. It is ERROR if the problem cannot be accidental. The check `explained` always has ERROR.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from titan10_dagster.store.ledger import LedgerRow
 
 SYSTEMIC_SHARE = 0.5
 MOST_EVENTS = 3  # largest number of events in the sentence of a finding; its table has all events
-NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
+NOTHING_TO_COMPARE = (
+    f"There is nothing to compare: no symbol has enough minutes in which {FEWEST_EXCHANGES} or more exchanges traded."
+)
 
 
 class Severity(StrEnum):
@@ -48,9 +50,9 @@ class Finding:
 def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
     """Return a finding about the rows that break a candle rule.
 
-    `concern`: whether to check the rules about the values of candles, or the rules about the times of candles.
+    The severity is ERROR if a slice exceeds both limits for broken rows in the settings (their number and their share).
 
-    The severity is ERROR if a slice is above the limits for broken rows in the settings.
+    `concern`: whether to check the rules about the values of candles, or the rules about the times of candles.
     """
     affected = [slice_ for slice_ in slices if slice_.rows_broken(concern)]
     if not affected:
@@ -68,9 +70,9 @@ def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
 
 
 def of_run(finding: Finding, concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Return the finding for a whole run.
+    """Return the finding for a whole run, based on the result of `keeps_rules` for the slices of this run.
 
-    The severity is ERROR only if most rows of the run are broken, for example after the exchange changed its format.
+    The severity is ERROR only if most rows of the run are broken, for example because the exchange changed its format.
     """
     rows = sum(slice_.rows for slice_ in slices)
     broken = sum(slice_.rows_broken(concern) for slice_ in slices)
@@ -95,12 +97,12 @@ def _rule_table(concern: Concern, slices: Sequence[SliceInspected]) -> tuple[Map
 
 
 def _shifts(slices: Sequence[SliceInspected]) -> str:
-    """Return a sentence with the most common distance of rows from the grid, or "" if all rows are on the grid."""
+    """Return a sentence about the most common distance of rows from the grid, or "" if all rows are on the grid."""
     shifts = Counter(slice_.shift for slice_ in slices if slice_.shift is not None)
     if not shifts:
         return ""
     shift, _ = shifts.most_common(1)[0]
-    return f" Rows start {_seconds(shift)} after the grid of their timeframe."
+    return f" Rows start {_seconds(shift)} after the grid of their timeframe (the most common distance)."
 
 
 def _seconds(span: timedelta) -> str:
@@ -108,7 +110,7 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Return a finding about the slices with missing candles. A row has the number of missing candles and the cause."""
+    """Return a finding about the slices with missing candles. Its table has the number of candles and the cause."""
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:
@@ -124,7 +126,7 @@ def is_complete(slices: Sequence[SliceInspected]) -> Finding:
 
 def _why_missing(slice_: SliceInspected) -> str:
     if slice_.beyond_horizon:
-        horizon = "so old that the exchange no longer serves it"
+        horizon = "so old that the exchange no longer serves this day"
         return f"{horizon}; {slice_.note}" if slice_.note else horizon
     if not slice_.answered:
         return slice_.note or "the exchange did not answer for the whole day"
@@ -136,9 +138,8 @@ def _why_missing(slice_: SliceInspected) -> str:
 def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence[Slice] = ()) -> Finding:
     """Return a finding about slices with contradictory numbers of candles, and slices that were never requested.
 
-    The numbers of the ledger, of the stored candles and of the gaps must agree.
-
-    The severity is ERROR if tables contradict each other.
+    The numbers of the ledger, of the stored candles and of the gaps must agree. If they contradict each other, the
+    severity is ERROR.
     """
     if not unaccounted and not not_requested:
         return Finding(True, "Every candle is accounted for.")
@@ -157,7 +158,9 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
     """Return a finding about symbols with too many minutes in which the close is far from the median of all exchanges.
 
-    `most`: the allowed share of such minutes in the compared minutes of a day.
+    The severity is ERROR if most of the compared minutes of a symbol and day are such minutes.
+
+    `most`: the allowed share of such minutes in the compared minutes of a symbol and day.
     """
     rows: list[Mapping[str, Any]] = []
     compared, mostly = 0, False
@@ -194,7 +197,7 @@ def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
     rows = tuple({"day": str(event.at)[:10], "symbol": event.symbol, "what": event.detail} for event in events)
     sentence = " ".join(event.detail for event in events[:MOST_EVENTS])
     if len(events) > MOST_EVENTS:
-        sentence = f"{sentence} And {len(events) - MOST_EVENTS} more."
+        sentence = f"{sentence} And {len(events) - MOST_EVENTS} more events."
     return Finding(False, sentence, rows)
 
 
@@ -203,10 +206,10 @@ def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
 
     `most`: the largest allowed share of such candles.
 
-    The severity is ERROR, even for new gaps. After the first fetch of a thinly traded pair, it is not known
-    whether a minute had no trades or is missing from the answer. Therefore the check fails until a run of the repair
-    sensor has fetched the day a second time. This run also executes the check again. Slices without a ledger row are
-    reported by the check `accounted_for`.
+    The severity is ERROR, even for new gaps. After the first fetch of a thinly traded pair, it is not known whether a
+    minute had no trades, or is only missing from the answer. Therefore the check fails until a run of the repair sensor
+    has fetched the day a second time. This run also executes the check again. Slices without a ledger row are reported
+    by the check `accounted_for`.
     """
     found: list[Mapping[str, Any]] = []
     for row in rows:

@@ -20,7 +20,7 @@ from titan10_dagster.store.markets import MarketStore
 def forecast_fetch(titan10: IngestContext, exchange: str, runs: Sequence[Sequence[Slice]]) -> Forecast:
     """Return the cost of fetching the slices of the given runs. No request is made.
 
-    If no market list is stored yet, the fetch needs further requests, which are not included.
+    If no market list is stored yet, the fetch also needs requests for the market list. They are not included.
     """
     slices = list(chain.from_iterable(runs))
     sources = sources_of(titan10, exchange, _markets(titan10, exchange, slices))
@@ -48,7 +48,10 @@ def forecast_backfill(
 ) -> Forecast:
     """Return the cost of fetching the missing slices of the days. No request is made.
 
-    Each run fetches `days_per_run` days.
+    wanted: the days of the backfill.
+    days_per_run: the number of days that one run fetches.
+    symbols: None for the configured symbols.
+    refresh: whether to fetch slices again that are already settled.
     """
     runs = []
     for start in range(0, len(wanted), days_per_run):
@@ -58,7 +61,7 @@ def forecast_backfill(
 
 
 def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:
-    """Return the stored markets of the exchange, and a market with guessed ids for each symbol that is not stored.
+    """Return the stored markets of the exchange. For each other symbol of the slices, add a market with guessed ids.
 
     The guessed ids are good enough to count requests and files.
     """

@@ -1,8 +1,9 @@
 """Handles days on which a symbol belonged to a different market than now.
 
-If such a day is requested, the exchange returns candles of the current market. The candles of the two markets must not
-be mixed. Therefore no request is made. Missing candles get the final reason `beyond_horizon`, because no configured
-source still has candles of the former market. The note of the slice contains the ids of both markets.
+The market to which the symbol belonged then is its former market. A request for such a day would return candles of the
+current market, and the candles of the two markets must not be mixed. Therefore no request is made. Missing candles get
+the final reason `beyond_horizon`, because no configured source still has candles of the former market. The note of the
+slice contains the ids of both markets.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from titan10_dagster.store.identities import ChangedIdentity, changed_identities
 
 
 def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> dict[Slice, MarketChanged]:
-    """Return the slices that belong to a former market, each with the error that explains why it is not requested."""
+    """Return the slices that belong to a former market, each with an error that says why the slice is not requested."""
     symbols = sorted({slice_.series.symbol for slice_ in slices})
     changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
     found = {}

@@ -1,4 +1,4 @@
-"""Writes candles into the landing zone, from files that a user has downloaded.
+"""Writes the candles of files that a user has downloaded into the landing zone.
 
 Afterwards a backfill of the same days checks and stores these candles.
 """
@@ -31,8 +31,9 @@ _SLICES_AT_ONCE = 366
 class ImportedFile:
     """The result of the import of one file.
 
-    `first`, `last`: the first and last day that was written. `landed`: the number of days that were written. `skipped`:
-    the number of days that were already complete in the ledger. `candles`: the number of candles that were written.
+    `first`, `last`: the first and last day that was written, or None if no day was written. `landed`: the number of
+    days that were written. `skipped`: the number of days that were not written, because the ledger already shows all
+    candles as stored. `candles`: the number of candles that were written.
     """
 
     file: LocalFile
@@ -49,11 +50,13 @@ def import_files(
 ) -> list[ImportedFile]:
     """Write the candles of configured symbols from the given files into the landing zone.
 
-    A slice that is already complete in the ledger is skipped.
+    A slice is skipped if all its candles are stored, if it is before the exchange's `start`, or if its day has not
+    ended.
 
     Args:
         paths: files, or zip archives with files.
-        symbol: the symbol of all files. If it is None, the symbol is read from the name of each file, such as
+        symbol: the symbol of the files. If a zip archive contains several files, only the files whose names belong to
+            this symbol are used. If `symbol` is None, the symbol is read from the name of each file, such as
             `XBTUSD_1.csv` or `BTCUSDT-1m-2024-03.csv`.
         columns: the names of the columns in CSV files without a header.
 
@@ -80,7 +83,10 @@ def import_files(
 def _matching(
     titan10: IngestContext, exchange: str, path: Path, symbol: str | None, markets: dict[str, Market]
 ) -> Iterator[tuple[LocalFile, str]]:
-    """Yield each file at the path that belongs to a symbol, together with this symbol."""
+    """Yield the file at the path (or the files in the zip archive), each with its symbol.
+
+    Files that belong to no wanted symbol are left out.
+    """
     configured = titan10.exchange(exchange)
     files = list_files(path)
     if symbol is not None and len(files) == 1:
@@ -130,15 +136,15 @@ def _batches(days: Iterator[FileDay]) -> Iterator[list[FileDay]]:
 
 
 def _is_complete(row: LedgerRow | None) -> bool:
-    """Return whether every candle of the slice is stored."""
+    """Return whether every candle of the slice is stored, according to the ledger."""
     return row is not None and row.state == "settled" and row.present == row.expected
 
 
 def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFile, digest: str) -> FetchedSlice:
     """Return the slice to write into the landing zone.
 
-    If minutes are missing in the file, the day is complete only if the exchange's files leave out minutes without
-    trades.
+    The file is a complete answer for the day if it covers the whole day and contains all candles. If the exchange's
+    files leave out minutes without trades, missing candles do not matter.
     """
     omits_empty = venue_of(slice_.series.exchange).files_omit_empty_minutes
     missing = np.setdiff1d(slice_.grid(), day.candles.times).size

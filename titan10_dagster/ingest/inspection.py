@@ -23,10 +23,11 @@ from titan10_dagster.store.ledger import LedgerRow
 
 
 def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
-    """Yield, for each slice, the numbers of valid candles, broken rows and missing candles.
+    """Yield the numbers of valid candles, broken rows and missing candles of each slice.
 
-    The numbers come from the landed file of the slice. If the slice has no landed file, the numbers come from the
-    ledger.
+    The numbers come from the file of the slice in the landing zone. If there is no such file, they come from the
+    ledger. A slice with neither a file nor a ledger row is yielded as not requested. If such a slice is before the
+    exchange's `start`, it is left out.
     """
     days = read_ledger(titan10, slices)
     for slice_ in slices:
@@ -40,7 +41,7 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices of the days for which ledger, candles and gaps contradict each other."""
+    """Return the slices for which ledger, candles and gaps contradict each other, from the first to the last day."""
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
 
@@ -84,9 +85,9 @@ def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:
 
 
 def _inspected_before(row: LedgerRow) -> SliceInspected:
-    """Return the numbers of a slice without a landed file.
+    """Return the numbers of a slice that has a ledger row, but no file in the landing zone.
 
-    Broken rows are left out, because they were reported after the fetch.
+    Broken rows are left out, because the checks after the fetch have already reported them.
     """
     return SliceInspected(
         slice=row.slice,

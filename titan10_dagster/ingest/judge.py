@@ -1,8 +1,9 @@
-"""Checks landed slices against the candle rules. Each process checks a slice only once.
+"""Checks landed slices against the candle rules, and caches the results.
 
 A run executes all its steps in one process. The planning of the fetch, the asset checks and the write to the database
-need the same verdict. Therefore the first of these steps that reads a file checks the file against the rules, and
-`JudgedFiles` keeps the verdict for the other steps. "Judge" means: check against the candle rules.
+need the same verdict. Therefore the first step that needs a slice checks it, and `JudgedFiles` keeps the verdict for
+the other steps. A slice is checked again only if its file was replaced, or if the cache had no space for its verdict or
+its candles. "Judge" means: check against the candle rules.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ MOST_BYTES = 48 << 20
 class SliceVerdict:
     """The result of checking a slice against the candle rules, without the candles.
 
-    `valid`, `broken`: the number of valid and of broken rows. `counts`: the number of rows that break each rule.
-    `by_concern`: the number of rows that break at least one rule of a concern. `shift`: the most common distance of
-    rows from the timeframe's grid, or None if all rows are on the grid.
+    `valid`, `broken`: the numbers of valid rows and of broken rows. `counts`: for each rule that is broken, the number
+    of rows that break it. `by_concern`: for each concern, the number of rows that break at least one rule of this
+    concern. `shift`: the most common distance of off-grid rows from the timeframe's grid, or None if all rows are on
+    the grid.
     """
 
     record: FetchRecord
@@ -53,7 +55,7 @@ class SliceVerdict:
 
 
 def verdict_of(fetched: FetchedSlice) -> Verdict:
-    """Check a slice against the candle rules. The time of its fetch counts as the current time."""
+    """Check a slice against the candle rules. Candles that had not ended at the time of the fetch are broken."""
     return judge(fetched.candles, fetched.record.slice, fetched.record.fetched_at)
 
 
@@ -68,7 +70,7 @@ def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
 
 
 def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
-    """Return whether a slice is above both limits of the settings: the number and the share of broken rows."""
+    """Return whether a slice exceeds both limits for broken rows in the settings: their number and their share."""
     return verdict.broken > checks.broken_rows and verdict.broken_share > checks.broken_share
 
 
@@ -84,7 +86,7 @@ def _rows_broken(broken: Broken, concern: Concern) -> int:
 
 
 def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
-    """Return the most common distance of rows from the timeframe's grid, or None if all rows are on the grid."""
+    """Return the most common distance of off-grid rows from the timeframe's grid, or None if all are on the grid."""
     offsets = broken.candles.times.view(np.int64) % slice_.series.timeframe.ms
     offsets = offsets[offsets != 0]
     if not len(offsets):
@@ -97,8 +99,9 @@ def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
 class _Known:
     """The cached data of a landed file.
 
-    `verdict`: None until the file was checked. `candles`: the verdict with the candles, or None if the candles were
-    already used or do not fit into the cache.
+    `verdict`: the verdict without the candles, or None if the file was not checked yet. `candles`: the verdict with the
+    candles. It is None if the file was not checked yet, if `take` has returned the candles, or if they do not fit into
+    the cache.
     """
 
     identity: FileIdentity
@@ -117,7 +120,7 @@ class _Known:
 class JudgedFiles:
     """A cache of the landed files that this process has checked against the candle rules. Threads can share it.
 
-    If another process has replaced a file, the file has a new identity. Then the file is read and checked again.
+    If a file was replaced, for example by another process, its identity has changed. Then it is read and checked again.
     """
 
     def __init__(self, landing: LandingZone, *, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> None:
@@ -129,7 +132,7 @@ class JudgedFiles:
         self._lock = Lock()
 
     def add(self, landed: FetchedSlice) -> None:
-        """Check a slice against the candle rules. This process has just written the slice into the landing zone."""
+        """Check a slice that this process has just written into the landing zone, and keep the result in the cache."""
         identity = self._landing.identity(landed.record.slice)
         if identity is not None:
             self._judge(identity, landed)
@@ -156,7 +159,7 @@ class JudgedFiles:
     def take(self, slice_: Slice) -> JudgedSlice | None:
         """Return a slice with its checked candles, or None if the slice has no readable file in the landing zone.
 
-        The candles are removed from the cache.
+        The candles are removed from the cache, because they are usually needed only once. The verdict stays.
         """
         known = self._get(slice_)
         if known is None or known.candles is None:
@@ -177,8 +180,8 @@ class JudgedFiles:
         return record
 
     def _read(self, slice_: Slice) -> _Known | None:
-        # The identity is read before the file. If another process replaces the file in between, the identities differ,
-        # and the file is read again later.
+        # The identity is read before the file. If another process replaces the file in between, the cached identity
+        # differs from the identity of the new file, so the file is read again when it is needed.
         identity = self._landing.identity(slice_)
         landed = None if identity is None else self._landing.read_or_quarantine(slice_)
         return None if identity is None or landed is None else self._judge(identity, landed)

@@ -1,7 +1,7 @@
-"""Live polling, without Dagster. All exchanges are polled at the same time, in one event loop.
+"""Live polling. This module does not use Dagster. All exchanges are polled at the same time, in one event loop.
 
-If an exchange fails, is slow or is blocked, it does not delay the other exchanges. Database calls run in threads and
-not on the event loop.
+If an exchange fails, is slow or is blocked, it does not delay the other exchanges. Database calls run in separate
+threads, so that they do not block the event loop.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class LiveReport:
 
     inserted, restated: numbers of candles.
     series: number of series with an answer.
-    lag: the time from the end of the last requested candle until the answers were stored, for the series that is
-        furthest behind. None if there was no answer.
+    lag: how old the stored data was when the answers were stored. This is the time since the end of the last requested
+        candle, for the series that is furthest behind. None if there was no answer.
     failed: the reason for each failed symbol.
-    postponed: symbols that the next poll will fetch.
+    postponed: the symbols that were not requested, or not stored, in time. The next poll will fetch their candles.
     error: the problem of the exchange as a whole, or None.
     """
 
@@ -67,7 +67,7 @@ class LiveReport:
 
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    """Poll the exchanges at the same time. Return a report for each exchange, which includes its problems."""
+    """Poll the exchanges at the same time. Return a report for each exchange. Its problems are in the report."""
     return run_in_event_loop(poll_together(titan10, exchanges))
 
 
@@ -106,8 +106,9 @@ def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
 class _DatabaseWork:
     """Separate threads for database calls, one thread for each exchange.
 
-    asyncio has only a few threads of its own, and uses them to resolve host names. If the database does not answer, the
-    database calls would occupy all of asyncio's threads, and requests to other exchanges would time out.
+    The database calls do not use asyncio's own threads. asyncio has only a few threads, and needs them to resolve host
+    names. If the database did not answer, the database calls would occupy all of these threads, and requests to the
+    exchanges would time out.
     """
 
     threads: ThreadPoolExecutor
@@ -136,13 +137,13 @@ async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: 
 
 
 async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[LiveAnswer]) -> WriteReport:
-    """Write the answers of one exchange as soon as no other process is writing this exchange.
+    """Write the answers of one exchange as soon as no other process is writing candles of this exchange.
 
-    Between the attempts, the connection is returned to the pool. Therefore waiting exchanges do not prevent other
-    exchanges from writing.
+    While this function waits for another process, it holds no database connection. Therefore it does not prevent
+    other exchanges from writing.
 
     Raises:
-        WriteUnderWay: the other write took longer than LIVE_PATIENCE.
+        WriteUnderWay: the other process wrote for longer than LIVE_PATIENCE.
     """
     deadline, pause = time.monotonic() + writer.LIVE_PATIENCE.total_seconds(), _FIRST_PAUSE
     while True:
@@ -167,7 +168,8 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
     """Return the requests to make now, at most one for each symbol.
 
-    The requests are based on the ledger's rows of yesterday and today.
+    The requests are based on the ledger's rows of yesterday and today. If the exchange serves only recent candles, they
+    are also based on the gaps that will soon be too old; see `expiring_gaps`.
     """
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
@@ -194,8 +196,8 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
 def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
     """Return, for each series, the start of the missing candles that the exchange will soon no longer serve.
 
-    If an exchange serves only recent candles, the daily run is too late for the candles of the morning. A repair is too
-    late for candles that the daily run missed. Therefore live polling must fetch these candles.
+    If an exchange serves only recent candles, the daily run is too late to fetch the candles of the morning. A repair
+    is too late to fetch candles that the daily run missed. Therefore live polling must fetch all such candles.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta
@@ -225,7 +227,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
-    """Return the record of a live slice. The slice is not answered completely, and it is covered up to `until`."""
+    """Return the record of a live slice. It says that the slice is not complete, and is covered up to `until`."""
     return FetchRecord(
         slice=slice_, fetched_at=answer.requested_at, source=Source.REST, requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
@@ -233,7 +235,7 @@ def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
 
 
 def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
-    """Return the report of a poll that could not write its candles because of another write of the exchange."""
+    """Return the report of a poll that could not write its candles, because another process wrote to the exchange."""
     plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
     return LiveReport(
         exchange=exchange,

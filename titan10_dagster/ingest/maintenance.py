@@ -24,7 +24,7 @@ def apply_policies(titan10: IngestContext) -> list[str]:
 def drop_old_candles(titan10: IngestContext) -> Dropped | None:
     """Delete the candles that are older than the settings allow, and refresh the rollups.
 
-    Return None if candles are kept forever.
+    If the settings keep candles forever, nothing happens, and the result is None.
     """
     day = titan10.kept_from
     if day is None:

@@ -27,9 +27,9 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If more than a fifth of the active markets are missing, inactive or different in the new list, the list is
-    possibly wrong. Then the stored records of these markets are kept until a second list, an hour or more later,
-    contains the same changes.
+    If more than a fifth of the active markets are missing, inactive or different in the new list, the list is possibly
+    wrong. Then the stored records of these markets do not change until a second list, an hour or more later, contains
+    the same changes; see `candles.confirmation`.
 
     Raises:
         FetchError: the exchange did not answer.
@@ -41,14 +41,15 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     if unconfirmed:
         log.warning(
             "%s: in the new market list, %d of the active markets are missing, inactive or different. That is more "
-            "than a fifth, so their stored records are kept until a list has the same changes an hour or more later.",
+            "than a fifth, so the list is possibly wrong. Titan-10 keeps the stored records of these markets until a "
+            "second list, an hour or more later, has the same changes.",
             *(exchange, unconfirmed),
         )
     return listed
 
 
 def market_events(titan10: IngestContext, exchange: str) -> list[str]:
-    """Return a sentence for each symbol that recently changed its market, or that belongs to several markets."""
+    """Return a text for each symbol that belongs to a new market or to several markets, if this was seen recently."""
     events = events_since(titan10.database, exchange, titan10.now() - RECENT)
     kinds = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS)
     return [event.detail for event in events if event.kind in kinds]
@@ -68,11 +69,10 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
     The market list is requested in three cases:
 
-    - No list is stored.
-    - A second list must confirm changes of the last list.
-    - A symbol is missing in the stored list. Possibly the exchange has listed the symbol since.
-
-    In the first case, no request is made if the exchange no longer serves any of the days and no archive is configured.
+    - No list is stored. Exception: if the exchange no longer serves any of the days and no archive is configured, no
+      list is needed.
+    - The last list has changes that a second list must confirm, and an hour has passed since.
+    - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
     Raises:
         FetchError: the list was requested without success.
@@ -92,9 +92,10 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
 
 def listed_by_exchange(titan10: IngestContext, exchanges: Iterable[str]) -> dict[str, list[str]]:
-    """Return the configured symbols of each exchange that are in the exchange's stored market list.
+    """Return, for each exchange, the configured symbols that are in the stored market list of this exchange.
 
-    If no market list of an exchange is stored, all its configured symbols are returned. This takes one query.
+    If no market list of an exchange is stored, all its configured symbols are returned. All lists are read with one
+    query.
     """
     return MarketStore(titan10.database).listed({name: titan10.exchange(name).symbols for name in exchanges})
 

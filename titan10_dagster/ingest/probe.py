@@ -1,6 +1,6 @@
 """Probes an exchange: measures how it behaves, compares the values with the expected values, and stores the result.
 
-The measurement uses candles of settled days.
+The requests of a probe are usually for settled days, so that the answers can be compared with stored candles.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.probes import Probe, ProbeStore
 
-_SETTLED_FOR = timedelta(days=2)  # more recent days are not used, because their candles may still change
-_LOOK_BACK = timedelta(days=60)  # settled days are searched this far back
+_SETTLED_FOR = timedelta(days=2)  # days that are more recent than this are not used: their candles may still change
+_LOOK_BACK = timedelta(days=60)  # settled days that are older than this are not used
 _HOUR = timedelta(hours=1)
 
 
 def probe_exchange(titan10: IngestContext, exchange: str) -> Probe:
     """Measure how the exchange behaves, compare the values with the expected values, and store the result.
 
-    The expected values come from the exchange's record and from the last probe.
+    The expected values come from the exchange's record (its `Venue`) and from the last probe.
 
     Raises:
-        FetchError: none of the configured symbols is an active market, or the exchange refuses this address.
+        FetchError: none of the configured symbols is an active market, or the exchange refuses the requests.
         BreakerOpen: the circuit breaker does not allow requests now.
     """
     began, record = titan10.now(), venue_of(exchange)
@@ -86,8 +86,9 @@ def _sample(titan10: IngestContext, exchange: str, record: Venue, markets: Seque
 def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: datetime) -> datetime:
     """Return the start of the page to measure.
 
-    This is the start of a settled day. If the exchange does not serve a settled day any more, it is the start of the
-    newest page.
+    Usually this is the start of the settled day `row`. If there is no settled day and the exchange serves candles of
+    any age, it is the start of the day that was `_LOOK_BACK` ago. If the exchange serves only recent candles, and no
+    settled day is recent enough, it is the start of the newest page.
     """
     step = busy.timeframe.delta
     if row is not None and (record.depth is None or row.slice.start > now - (record.depth - 60) * step):
@@ -101,7 +102,7 @@ def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: date
 def _oldest_day(titan10: IngestContext, series: Series, record: Venue) -> date | None:
     """Return the first settled day of the series with stored candles, or None if there is no such day.
 
-    The result is also None if the exchange serves only a fixed number of the newest candles.
+    The result is also None if the exchange serves only a certain number of the newest candles.
     """
     if record.depth is not None:
         return None

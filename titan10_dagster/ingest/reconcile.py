@@ -1,6 +1,6 @@
 """Reconciles an exchange's archive with its REST interface: compares the candles of settled days from both sources.
 
-Stored candles do not change.
+A reconciliation changes no stored candles.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from titan10_dagster.store.database import retrying
 
 _DAY = timedelta(days=1)
 _SLICES_AT_ONCE = 64  # the number of slices that are compared together; they take 9 MB of memory
-MOST_DIFFERENCES = 100_000  # the number of differences that are kept with their values; all differences are counted
+# At most this many differing values are kept. The differing candles of all compared slices are counted.
+MOST_DIFFERENCES = 100_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Reconciliation:
     """The result of comparing a sample of settled days from the archive and from REST.
 
     settled: the number of settled slices from `first` to `last`.
-    rate: the rate of differing candles, for all slices that both sources still serve.
+    rate: the share of differing candles. Its population is all slices that both sources still serve completely.
     compared: the comparisons in order of series and day.
     not_compared: the slices of the sample that a source did not deliver completely, each with the reason.
     requests: the number of REST requests.
@@ -58,7 +59,11 @@ class Reconciliation:
 
     @property
     def differences(self) -> Iterator[Difference]:
-        """The differences that were kept, in order of series and time."""
+        """The differing values, in order of series and time.
+
+        At most MOST_DIFFERENCES values are kept. If the values of a slice do not fit, all values of this slice are left
+        out.
+        """
         for comparison in self.compared:
             yield from comparison.differences
 
@@ -74,19 +79,21 @@ def reconcile(
     symbols: Sequence[str] | None = None,
     most: int | None = None,
 ) -> Reconciliation:
-    """Compare a random sample of the settled slices from `first` to `last` (both included) from archive and REST.
+    """Take a random sample of the settled slices from `first` to `last` (both included), and compare both sources.
 
-    Only valid candles are compared. Candles from both sources are checked against the candle rules first. Files are
-    chosen as in a backfill of all settled days of a month. If such a backfill would use a monthly file, the monthly
-    file is compared. Candles, ledger and landing zone do not change. Downloaded files are kept in the cache.
+    The candles of the archive and of REST are checked against the candle rules first, and only valid candles are
+    compared. The kind of file is chosen as in a backfill: if a backfill of all settled days of a month would read the
+    monthly file, then the monthly file is compared. Candles, ledger and landing zone do not change. Downloaded files
+    are kept in the cache.
 
     Args:
         share: the share of the slices to compare, above 0.0 and at most 1.0.
-        seed: a number. The same number selects the same sample.
+        seed: any number. With the same number, the same slices are compared.
         most: the largest number of slices to compare.
 
     Raises:
-        SettingsError: the exchange has no archive, or the archive's licence was not accepted in the settings.
+        SettingsError: the exchange has no archive that Titan-10 can read, or the settings do not accept the archive's
+            licence.
         FetchError: the exchange as a whole failed.
     """
     archive = _archive(titan10, exchange)
@@ -116,7 +123,7 @@ def reconcile(
 
 
 def summary(result: Reconciliation) -> str:
-    """Return a few sentences: how much was compared, and how much of this differs."""
+    """Return a few sentences: how many candles and days were compared, and how many of the candles differ."""
     rate = result.rate
     if not rate.days:
         return (
@@ -147,7 +154,7 @@ def _archive(titan10: IngestContext, exchange: str) -> Archive:
 def _settled(
     titan10: IngestContext, exchange: str, first: date, last: date, symbols: Sequence[str] | None
 ) -> list[Slice]:
-    """Return the settled slices with candles from `first` to `last`, both included."""
+    """Return the settled slices from `first` to `last` (both included) that have stored candles."""
     configured = titan10.exchange(exchange)
     wanted = configured.symbols if symbols is None else symbols
     rows = retrying(lambda: ledger.settled(titan10.database, exchange, configured.timeframe, list(wanted), first, last))
@@ -157,7 +164,7 @@ def _settled(
 def _served_by_both(
     titan10: IngestContext, archive: Archive, markets: Sequence[Market], slices: Sequence[Slice]
 ) -> list[Slice]:
-    """Return the slices that the archive has already published and REST still serves."""
+    """Return the slices that the archive has probably published and REST still serves completely."""
     now = titan10.now()
     _, refused = plan_units(archive, slices, _by_symbol(markets), now)
     served = []
@@ -170,9 +177,9 @@ def _served_by_both(
 
 
 def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
-    """Yield the slices in batches of a few dozen.
+    """Yield the slices in batches of `_SLICES_AT_ONCE` or a few more. The last batch can be smaller.
 
-    The days of one series and month are in the same batch, so that a monthly file is read only once.
+    All days of a series and month are in the same batch, so that a monthly file is read only once.
     """
     batch: list[Slice] = []
     for slice_ in sample:
@@ -187,7 +194,7 @@ def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
 
 @dataclass
 class _Work:
-    """The state of one reconciliation, which compares batch by batch."""
+    """The state of one reconciliation. `compare` adds the result of one batch of slices."""
 
     titan10: IngestContext
     exchange: str
@@ -201,7 +208,7 @@ class _Work:
     kept: int = 0
 
     def compare(self, batch: Sequence[Slice]) -> None:
-        """Fetch the slices from the archive, fetch the delivered slices from REST too, and compare the candles."""
+        """Fetch the slices from the archive. Fetch those that the archive delivered from REST too, and compare both."""
         from_archive, from_rest = _Collected(), _Collected()
         read = run_in_event_loop(
             read_archive(
@@ -212,7 +219,7 @@ class _Work:
         available = [slice_ for slice_ in batch if slice_ in from_archive.slices]
         for slice_ in batch:
             if slice_ not in from_archive.slices:
-                self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it delivered nothing')}"
+                self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'no candles were delivered')}"
         if not available:
             return
         report = run_in_event_loop(fetch_by_rest(self.titan10, self.exchange, self.markets, available, from_rest))
@@ -234,7 +241,7 @@ class _Work:
 
 @dataclass
 class _Collected:
-    """The fetched slices in memory. Fetches call the object with each slice, possibly in several threads."""
+    """The slices of a fetch, kept in memory. The fetch calls this object with each slice, maybe in several threads."""
 
     slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
 

@@ -1,9 +1,9 @@
 """Finds archive files that were replaced after Titan-10 had read them, and reads their days again.
 
-Archives replace files even years later, mostly without notice (binance-public-data issues 413, 436, 475). Each file
-from which stored candles were read is checked once a month with a HEAD request. If the archive now has a different file
-at this address, its days are read again in the usual way. If values differ, restatements are stored. The sources of a
-restatement are the old and the new file.
+Archives replace files even years after the publication, mostly without notice (binance-public-data issues 413, 436,
+475). Each file from which stored candles were read is checked about once a month with a HEAD request. If the archive
+now has a different file at the same address, the days of the file are read again from the archive. If values differ,
+restatements are stored. The sources of such a restatement are the old file and the new file.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ from titan10_dagster.store.writer import WriteReport
 
 log = logging.getLogger(__name__)
 
-# Time after which a file is due for another check. It is less than a month, so the file is due at the next monthly run.
+# A file is checked again this long after its last check. This is less than a month, so that each monthly run checks it.
 CHECKED_AFTER = timedelta(days=25)
-MOST_FILES = 20_000  # largest number of files that one run checks; the next run continues
-_AT_ONCE = 500  # number of HEAD requests at the same time
+MOST_FILES = 20_000  # one run checks at most this many files; the next run continues with the other files
+_AT_ONCE = 500  # this many HEAD requests are made at the same time
 
 
 @dataclass(frozen=True)
 class ReplacedFile:
-    """A file that the archive has replaced, and the slices that were read again.
+    """A file that the archive has replaced.
 
-    `restated`, `inserted`: the numbers of changed and new candles in these slices.
+    `slices`: the slices that were read again. `restated`, `inserted`: the numbers of changed candles and of new candles
+    in these slices.
     """
 
     url: str
@@ -77,12 +78,12 @@ class _Answers:
 
 
 def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES) -> FileCheck:
-    """Check the archive files of an exchange that were last checked at least CHECKED_AFTER ago.
+    """Check the files of an exchange's archive whose last check was CHECKED_AFTER ago or earlier.
 
-    Read replaced files again.
+    The days of replaced files are read again.
 
-    If the exchange has no archive in the settings, nothing is checked. Files at other addresses than those of the
-    archive in the settings, such as files of a former mirror, are left out.
+    If the settings do not list the archive as a source of the exchange, nothing is checked. Files that do not come from
+    the archive's present address, such as files of a former mirror, are left out.
     """
     archive = archive_of(titan10, exchange)
     if archive is None:
@@ -124,7 +125,7 @@ async def _check(downloader: Downloader, archive: Archive, file: UsedFile, answe
 
 
 def _read_again(titan10: IngestContext, exchange: str, archive: Archive, file: UsedFile) -> ReplacedFile:
-    """Read the days of a replaced file from the archive, store them, and record the event."""
+    """Read the days of a replaced file from the archive, store their candles, and record an event."""
     slices = retrying(lambda: slices_read_from(titan10.database, exchange, file.url))
     open_downloader(titan10, exchange, archive).forget(file.url)
     landed: list[Slice] = []
@@ -155,7 +156,7 @@ def _record(titan10: IngestContext, exchange: str, replaced: ReplacedFile) -> No
 
 
 def sentence(exchange: str, replaced: ReplacedFile) -> str:
-    """Return sentences that describe which file was replaced, and which candles changed."""
+    """Return a text that says which file was replaced, and how many candles changed."""
     if not replaced.slices:
         return f"{exchange} replaced its file {replaced.url}, and the new file could not be read: see the run's log."
     days = [slice_.day for slice_ in replaced.slices]

@@ -1,14 +1,13 @@
 """The sources of candles of an exchange: REST and the exchange's archive.
 
-Each slice is fetched from one or more sources.
-
 The settings contain the order of the sources. A source can say, without a request, which slices it cannot serve, and
 what it costs to fetch the other slices. A source can also fetch slices into the landing zone. `titan10 import` is not a
 source, because the user chooses its files.
 
-A slice is requested from the first source that can serve it. Candles that this source does not have are requested from
-the next source. If no source is left, REST records why the candles are missing, because only the exchange itself can
-know the reason.
+A slice is requested from the first source that can serve it. If this source does not have all candles of the slice, the
+slice is requested from the next source too. If REST is one of the sources but not the last, the slices that are still
+incomplete are passed to REST at the end. It records why candles are missing, because only the exchange itself can know
+the reason.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ Land = Callable[[FetchedSlice], None]
 class Brought:
     """The result of fetching slices from one or more sources.
 
-    left: the slices that were not fetched completely, each with the reason.
+    left: the slices that the last source did not fetch completely, each with the reason.
     failed: the symbols that REST could not serve, each with the error.
-    report: the report on the REST requests, or None if no request was made.
+    report: the report on the REST requests, or None if REST was not used.
     spent: the cost of each source.
     not_in_archive: the slices that were not fetched completely from the archive, each with the reason.
     """
@@ -58,7 +57,7 @@ class Brought:
     not_in_archive: Mapping[Slice, str] = field(default_factory=dict)
 
     def then(self, later: Brought) -> Brought:
-        """Return this result and a later result as one result. `left` comes from the later result."""
+        """Return this result and a later result as one result. `left` is only taken from the later result."""
         return Brought(
             later.left,
             {**self.failed, **later.failed},
@@ -81,11 +80,12 @@ class CandleSource(Protocol):
     def cost(self, slices: Sequence[Slice]) -> Cost:
         """Return the cost of fetching the slices. No request is made.
 
-        The slices of earlier calls are assumed to be fetched already. The source must be able to serve all slices.
+        All files that earlier calls have counted are assumed to be in the cache. The source must be able to serve all
+        slices.
         """
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
-        """Fetch the slices, and pass each slice to `land`.
+        """Fetch the slices, and pass each slice to `land`, which stores it.
 
         Raises:
             FetchError: the exchange as a whole failed.
@@ -199,7 +199,7 @@ def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market])
 def assign(sources: Sequence[CandleSource], slices: Iterable[Slice]) -> list[tuple[CandleSource, list[Slice]]]:
     """Assign each slice to the first source that can serve it.
 
-    Slices that no source can serve are assigned to REST, which records the reason and makes no request.
+    Slices that no source can serve are left out, because they cost no request.
     """
     left = sorted(set(slices))
     plan = []
@@ -217,7 +217,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
         FetchError: the exchange as a whole failed. Slices that have landed stay in the landing zone.
     """
     done = Brought(left=dict.fromkeys(sorted(set(slices)), ""))
-    reasons: dict[Slice, str] = {}  # the reason why each slice was not fetched completely from the archive
+    reasons: dict[Slice, str] = {}  # for each slice that the archive did not have completely, the reason
     rest = [source for source in sources if source.source is Source.REST]
     turns = list(sources)
     if rest and sources[-1] is not rest[0]:
@@ -237,7 +237,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return a variant of `land` that adds a note to the record: the reason why the archive did not serve the slice."""
+    """Return a variant of `land` that adds a note to records without a note: why the archive did not have the slice."""
 
     def land_with_note(fetched: FetchedSlice) -> None:
         reason = reasons.get(fetched.record.slice)

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport:
     """Write landed slices of one exchange in one transaction.
 
-    Afterwards outages are classified again on the days with new evidence. The transaction is repeated while the
-    database is unavailable.
+    If the database is unavailable, the transaction is repeated for some time. After the transaction, outages are
+    classified again on the days with new evidence.
 
     Raises:
         DatabaseUnavailable: the database stayed unavailable, and nothing was written.
@@ -32,7 +32,7 @@ def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport
 
 
 def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[JudgedSlice]:
-    """Yield the slices that are in the landing zone, with their verdicts."""
+    """Yield those of the slices that are in the landing zone, with their verdicts."""
     for slice_ in slices:
         judged = titan10.judged.take(slice_)
         if judged is not None:
@@ -42,7 +42,8 @@ def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[J
 def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
     """Refresh the rollups of the days on which a write changed candles. On plain PostgreSQL, nothing happens.
 
-    The candles are already stored, so an error is only logged. The next refresh of the rollups completes the work.
+    The candles are already stored, so an error of the database is only logged. The next refresh of the rollups also
+    refreshes these days.
     """
     changed = []
     for slice_, done in report.by_slice.items():
@@ -55,7 +56,10 @@ def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
 
 
 def _classify_outages(titan10: IngestContext) -> None:
-    """Classify outages and minutes without trades. The candles are already stored, so an error is only logged."""
+    """Classify outages and minutes without trades.
+
+    The candles are already stored, so an error of the database is only logged.
+    """
     try:
         retrying(lambda: classify_outages(titan10.database))
     except StoreError as error:

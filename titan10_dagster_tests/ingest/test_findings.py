@@ -125,7 +125,7 @@ def test_the_reason_for_missing_candles_is_the_one_that_is_known() -> None:
         ]
     )
     assert [row["why"] for row in found.rows] == [
-        "so old that the exchange no longer serves it; it serves 12 hours",
+        "so old that the exchange no longer serves this day; it serves 12 hours",
         "HTTP 500",
         "the exchange did not answer for the whole day",
         "10 rows are broken",
