@@ -5,8 +5,8 @@ inactive during maintenance, or all ids have a new suffix. If Titan-10 accepted 
 would count as delisted, or all series of the exchange would get a break.
 
 Usually a change is accepted at once. But if more than a fifth of the active markets change in the same way, these
-markets stay as they are stored until another list, at least `APART` later, shows the same changes. A small number of
-changes is always accepted at once:
+markets stay as they are stored until another list, an hour or more later (`APART`), shows the same changes. A small
+number of changes is always accepted at once:
 
 | change | is always accepted at once |
 |-|-|

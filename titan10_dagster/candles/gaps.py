@@ -170,8 +170,8 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     """Return the gaps of a slice, sorted by time. Each missing candle of the slice is in exactly one gap.
 
     `times`: the starts of the stored candles (datetime64[ms], in any order).
-    `previous`: the gaps of the slice before this fetch. A candle that is still missing keeps the number of observations
-        and `first_seen` of its previous gap.
+    `previous`: the gaps of the slice before this fetch. For a candle that is still missing, the count of observations
+        continues, and `first_seen` stays the same.
 
     A fetch is an observation of a missing candle if the exchange answered completely and could have returned the
     candle: the candle has ended, is not before the horizon, and did not arrive as a broken row. A candle in

@@ -1,4 +1,7 @@
-"""Find silences. A silence is a stretch without candles which cannot be explained by a lack of trades.
+"""Find silences.
+
+A silence is a stretch without candles. It is too long, or shared by too many series, to be explained by a lack of
+trades.
 
 An answer never contains the reason why a candle is absent. The reason is derived from how often the series usually
 trades, from other series of the exchange, and from other exchanges. A series is busy if it usually has a candle in at
@@ -19,8 +22,8 @@ of an own silence is `halted`.
 
 An own silence of a busy series can contain a few candles. Then three more conditions apply. Take any of these candles:
 in the part of the silence before it, and in the part after it, at least four of five candles are absent. The minimum
-length is a quarter longer, and only absent candles count. One part without any candle has at least the length
-`shortest_part`.
+length is a quarter longer, and only absent candles count. At least one part without candles is as long as
+`shortest_part` or longer.
 
 If a silence of either kind lasts a week or longer, its reason is `not_listed`, because an exchange does not halt a
 market for this long, but removes the market from its list.
@@ -285,7 +288,7 @@ def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason
 def split_run(
     run: Run, shared: Iterable[tuple[SharedSilence, Reason]], absence: float, *, too_long: bool, own: Reason
 ) -> list[Silence]:
-    """Return the parts of a run of absent candles which cannot be explained by a lack of trades.
+    """Return the silences in a run of absent candles.
 
     If the run is too long to be explained by a lack of trades, the whole run is one silence. Usually its reason is
     `own`. Exception: shared silences cover at least half of the run, and `own` is not `not_listed`. Then its reason is
@@ -359,9 +362,9 @@ def _largest(parts: Iterable[Silence]) -> Silence:
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return a number for each cell: how unlikely it is that the candles of all series are absent there by accident.
+    """Return, for each cell, a number that is larger the less likely it is that its candles are absent by accident.
 
-    The number is the negative logarithm of this probability.
+    This number is the negative logarithm of the probability. Only the candles that are absent count.
 
     `absent`: for each series and cell, whether the candle is absent.
     `shares`: for each series and cell, the usual share of absent candles of the series.

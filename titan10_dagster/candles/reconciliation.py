@@ -40,7 +40,7 @@ class Comparison:
 
     candles: the number of candles that at least one source has.
     differing: the number of candles with at least one difference.
-    differences: the differing values, sorted by time.
+    differences: the differences, sorted by time.
     """
 
     slice: Slice

@@ -78,7 +78,8 @@ def _close_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
 def _not_representable(c: Candles, slice_: Slice, now: datetime) -> Mask:
     unfit: Mask = ~(is_representable(c.values[:4]) & is_representable(c.values[4:]))
     if unfit.any():
-        # Rows with infinite values or values of the wrong sign already break other rules, so they do not count here.
+        # Rows with NaN, infinity, a price of zero or less, or a negative volume break other rules. They do not count
+        # here.
         unfit &= np.isfinite(c.values).all(axis=0) & (c.values[:4] > 0).all(axis=0) & (c.volume >= 0)
     return unfit
 

@@ -33,8 +33,8 @@ _LIMIT = 2.0**63
 _SHORT = 1e15
 _MANTISSA_BITS = 53
 # If the largest double of a row is less than this many times the smallest, one power of two can be the scale of the
-# whole row: the mantissa needs 53 bits and the factor needs 9 bits, and the integer has 63 bits. This is only true if
-# the doubles lie between _SMALLEST and _LARGEST.
+# whole row: a mantissa needs 53 bits, the ratio of the two doubles needs 9 bits, and the integer has 63 bits. This is
+# only true if the doubles lie between _SMALLEST and _LARGEST.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 

@@ -37,8 +37,8 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     """Return the slices up to yesterday that are not settled, or that have missing candles without a final reason.
 
     Repairs are planned from these slices. Exception: if the symbol belonged to another market on the day, a request
-    would return candles of the current market. Therefore such a slice is left out if it is settled and its only open
-    candles are in quarantine.
+    would return candles of the current market. Therefore such a slice is left out if it is settled, and all its candles
+    without a final reason are in quarantine.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)

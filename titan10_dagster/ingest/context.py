@@ -147,7 +147,7 @@ class NoDatabase(Database):
 
 
 def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:
-    """Return the context for the given settings. Titan-10 connects to the database when it is used for the first time.
+    """Return the context for the given settings. The first use of the database opens the connection.
 
     needs_database: whether to raise an error now if no database is set. If this is False, the error is raised when the
         database is used for the first time. Therefore Dagster's tools can load and list the definitions without a

@@ -1,4 +1,4 @@
-"""Finds closed markets, and gives the days that an exchange does not serve because of a closed market a final state.
+"""Finds closed markets. Days that an exchange does not serve because their market is closed get a final state.
 
 Some exchanges answer requests for a closed market as if the symbol had never existed, or without a candle. Such an
 answer does not contain the date of the closing. So without further rules, the days would never become settled, and
@@ -10,8 +10,8 @@ would be requested again and again. A market counts as closed if three facts are
 
 The end of the last stored candle then counts as the delisting date. Missing candles after this date are `delisted`.
 Missing candles before this date are `beyond_horizon`, because the exchange no longer serves them. If no candle is
-stored, all candles are `beyond_horizon`. The note in the ledger contains the evidence. A later candle revokes both
-reasons.
+stored, all candles are `beyond_horizon`. The note in the ledger contains the evidence. If a later candle of the market
+is stored, both reasons are revoked.
 
 A day can have a complete answer from the time before the closing, and still have a gap that needs a second answer.
 After the closing, the exchange gives no second answer. Then the candles and the file of the day are kept, and only the

@@ -44,7 +44,7 @@ class Fetch:
 
     landed: the record and the number of rows of each landed slice.
     failed: the error of each failed symbol.
-    report: the report on the REST requests, or None if no request was made.
+    report: the report on the REST requests, or None if REST was not used.
     skipped: slices of symbols that the exchange does not list. They have no file in the landing zone.
     spent: the cost of each source.
     """
@@ -183,7 +183,10 @@ def _with_the_end_requested(
     brought: Brought,
     land: Land,
 ) -> Brought:
-    """Request the last days of closed markets once more; see `delisting`. Return the result of both fetches."""
+    """Request the last days of closed markets if they were possibly not requested; see `delisting`.
+
+    Return the result of both fetches.
+    """
     closed = _closings(titan10, exchange, slices, brought)
     left = [slice_ for slice_ in perhaps_not_requested(slices, closed) if not _is_answered(titan10, slice_)]
     if not left:

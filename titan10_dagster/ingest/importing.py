@@ -74,8 +74,8 @@ def import_files(
     if not done:
         symbols = ", ".join(titan10.exchange(exchange).symbols)
         raise ArchiveError(
-            f"no file belongs to a configured symbol of {exchange} ({symbols}); set the symbol with --symbol, or add it"
-            " to titan10.toml"
+            f"no file belongs to a configured symbol of {exchange} ({symbols}); choose the symbol with --symbol, or add"
+            " the symbol to titan10.toml"
         )
     return done
 

@@ -41,7 +41,7 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices for which ledger, candles and gaps contradict each other, from the first to the last day."""
+    """Return the slices whose ledger, candles and gaps do not agree, for all days from the first to the last."""
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
 

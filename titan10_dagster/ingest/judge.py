@@ -2,8 +2,8 @@
 
 A run executes all its steps in one process. The planning of the fetch, the asset checks and the write to the database
 need the same verdict. Therefore the first step that needs a slice checks it, and `JudgedFiles` keeps the verdict for
-the other steps. A slice is checked again only if its file was replaced, or if the cache had no space for its verdict or
-its candles. "Judge" means: check against the candle rules.
+the other steps. A slice is checked again only if its file was replaced, or if the cache does not have the verdict or
+the candles any more. "Judge" means: check against the candle rules.
 """
 
 from __future__ import annotations

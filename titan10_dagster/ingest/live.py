@@ -235,14 +235,14 @@ def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
 
 
 def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
-    """Return the report of a poll that could not write its candles, because another process wrote to the exchange."""
+    """Return the report of a poll that stored nothing, because another process was writing candles of the exchange."""
     plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
     return LiveReport(
         exchange=exchange,
         failed={symbol: str(failed) for symbol, failed in polled.failed.items()},
         postponed=tuple(plan.window.series.symbol for plan in plans),
         requests=polled.requests,
-        error=f"{error}; the next poll brings these candles",
+        error=f"{error}; the next poll fetches the candles of this poll again",
     )
 
 

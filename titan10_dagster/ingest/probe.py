@@ -29,7 +29,7 @@ from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.probes import Probe, ProbeStore
 
 _SETTLED_FOR = timedelta(days=2)  # days that are more recent than this are not used: their candles may still change
-_LOOK_BACK = timedelta(days=60)  # settled days that are older than this are not used
+_LOOK_BACK = timedelta(days=60)  # the measured page is from a settled day that is not older than this
 _HOUR = timedelta(hours=1)
 
 

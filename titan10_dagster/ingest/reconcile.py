@@ -28,7 +28,7 @@ from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
 
 _DAY = timedelta(days=1)
-_SLICES_AT_ONCE = 64  # the number of slices that are compared together; they take 9 MB of memory
+_SLICES_AT_ONCE = 64  # about this many slices are in memory at the same time; they take 9 MB
 # At most this many differing values are kept. The differing candles of all compared slices are counted.
 MOST_DIFFERENCES = 100_000
 
@@ -79,12 +79,12 @@ def reconcile(
     symbols: Sequence[str] | None = None,
     most: int | None = None,
 ) -> Reconciliation:
-    """Take a random sample of the settled slices from `first` to `last` (both included), and compare both sources.
+    """Compare the candles of archive and REST for a sample of the settled slices from `first` to `last` (inclusive).
 
-    The candles of the archive and of REST are checked against the candle rules first, and only valid candles are
-    compared. The kind of file is chosen as in a backfill: if a backfill of all settled days of a month would read the
-    monthly file, then the monthly file is compared. Candles, ledger and landing zone do not change. Downloaded files
-    are kept in the cache.
+    The sample is random. The candles of both sources are checked against the candle rules first, and only valid candles
+    are compared. The kind of file is chosen as in a backfill: if a backfill of all settled days of a month would read
+    the monthly file, then the monthly file is compared. Candles, ledger and landing zone do not change. Downloaded
+    files are kept in the cache.
 
     Args:
         share: the share of the slices to compare, above 0.0 and at most 1.0.

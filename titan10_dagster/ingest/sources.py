@@ -6,8 +6,8 @@ source, because the user chooses its files.
 
 A slice is requested from the first source that can serve it. If this source does not have all candles of the slice, the
 slice is requested from the next source too. If REST is one of the sources but not the last, the slices that are still
-incomplete are passed to REST at the end. It records why candles are missing, because only the exchange itself can know
-the reason.
+incomplete are passed to REST at the end. REST records why candles are missing, because only the exchange itself can
+know the reason.
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its
         assert time.monotonic() - began < 10
     assert reports["okx"].inserted == 120
     busy = reports["binance"]
-    assert busy.error == "another write of binance is under way; the next poll brings these candles"
+    assert busy.error == "another write of binance is under way; the next poll fetches the candles of this poll again"
     assert (busy.inserted, busy.series, set(busy.postponed)) == (0, 0, set(TWO["binance"]))
     assert poll(world)["binance"].inserted == 240
 
