@@ -1,4 +1,4 @@
-"""The cache of verified archive files. A backfill that was killed does not download these files again.
+"""The cache of verified archive files. After a backfill was killed, the next run does not download these files again.
 
 Each file in the cache is complete, because it is written under a temporary name and then renamed. Next to each file is
 a small JSON file with the origin of the file. A file's modification time is the time of its last use. The nightly
@@ -27,7 +27,7 @@ class CachedFile:
     """A file of the cache, together with its JSON file.
 
     used_at: the time of the last use (aware, UTC).
-    unfinished: whether the file still has its temporary name. Usually the process that wrote the file was killed.
+    unfinished: whether the file still has its temporary name, usually because the process that wrote it was killed.
     """
 
     path: Path
@@ -70,7 +70,7 @@ def write_cached(path: Path, content: bytes, source: SourceFile) -> None:
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the file is in the cache. The content is not checked, so the file is possibly damaged."""
+    """Return whether the file is in the cache. Its content is not checked, so the file is possibly damaged."""
     return path.exists() and _origin(path).exists()
 
 
@@ -97,9 +97,9 @@ def cached_files(cache: Path) -> Iterator[CachedFile]:
 def superfluous(files: Iterable[CachedFile], now: datetime, *, keep_days: int, most_bytes: int) -> list[CachedFile]:
     """Return the files that the cleanup must remove.
 
-    A file must be removed if it was not used for `keep_days` days. It must also be removed if it would make the cache
-    larger than `most_bytes`, counted from the most recently used file. For each of these two limits, 0 means no limit.
-    An unfinished file must be removed after a day.
+    A file must be removed if it was not used for `keep_days` days. An unfinished file must be removed after a day. Then
+    the sizes are added up, beginning with the most recently used file. A file that would make the sum larger than
+    `most_bytes` must be removed too. For `keep_days` and `most_bytes`, 0 means no limit.
     """
     removed: list[CachedFile] = []
     total = 0

@@ -1,4 +1,4 @@
-"""Find the files of an archive that contain a slice, and their paths. This module downloads nothing."""
+"""Find out which files of an archive contain a slice, and where these files are. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 
 _DAY = timedelta(days=1)
-# A monthly file is read if at least this many days of the month are needed. Its download costs about as much as the
-# download of eight daily files: the monthly file is larger, but each daily file needs two requests (file and digest).
+# If at least this many days of a month are needed, the monthly file is read first and not the daily files. Its download
+# costs about as much as the download of eight daily files: the monthly file is larger, but each daily file needs two
+# requests (file and digest).
 FEWEST_DAYS_OF_A_MONTH = 8
 
 
@@ -122,7 +123,7 @@ def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that possibly contain the candles of the label. The files are tried in this order."""
+    """Return the files that possibly contain the candles of this day or month. The files are tried in this order."""
     files = []
     for tree in archive.trees:
         if tree.cadence is cadence and series.timeframe.name in tree.timeframes:

@@ -1,4 +1,4 @@
-"""Estimate which archive files a fetch of units reads, and what the fetch costs. This module downloads nothing."""
+"""Estimate which archive files a fetch reads, and what the fetch costs. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_cost(
 
 
 def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
-    """Return the files that `archives.fetch` requests for a unit.
+    """Return the files that `archives.fetch` requests for a unit if all published files exist and are complete.
 
     The result has the monthly files of the unit. A day's daily files are added in two cases: if no published monthly
     file covers the day, or if the monthly file is known to have wrong candles on the day.

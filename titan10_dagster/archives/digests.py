@@ -13,10 +13,10 @@ _ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
 
 
 def parse_digest(content: bytes, name: str) -> str | None:
-    """Return the digest in the content of a digest file, in lower case.
+    """Read the digest from the content of a digest file, and return it in lower case.
 
     Two forms are known: `<hex>  <file name>` and `<hex>` alone. The result is None if the content has another form, or
-    if its file name is not `name`.
+    if it contains another file name than `name`.
     """
     fields = content.decode("utf-8", "replace").split()
     if not fields or not re.fullmatch(r"[0-9a-fA-F]+", fields[0]) or len(fields[0]) not in _ALGORITHMS:
@@ -27,9 +27,9 @@ def parse_digest(content: bytes, name: str) -> str | None:
 
 
 def expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the expected digest of the content, with its algorithm; None if the archive publishes no digest.
+    """Return the algorithm and the expected digest of a data file; None if there is no published digest.
 
-    `published`: the digest in the digest file; None if there is no digest file.
+    `published`: the digest from the digest file; None if there is no digest file.
     `answer`: the headers of the HTTP response that contained the data file.
     """
     if published is not None:

@@ -98,8 +98,8 @@ class Downloader:
     standing: Standing = field(default_factory=Standing)
     on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
-    # The places for files that are requested at the same time. Further files wait for a place. If the archive is
-    # blocked meanwhile, they are not requested.
+    # Each file needs one of these places while it is requested. Further files wait for a place. If the archive is
+    # blocked while they wait, they are not requested.
     _places: asyncio.Semaphore = field(init=False)
     _under_way: int = 0
     _answer: asyncio.Event = field(init=False)
@@ -122,11 +122,11 @@ class Downloader:
 
         Raises:
             FileAbsent: the archive does not have the file.
-            Unverified: the digest file of the file cannot be read.
+            Unverified: the digest file could not be read.
             DigestMismatch: the file does not match its published digest. A second download that bypasses all caches
                 does not match either.
             ArchiveBlocked: the archive serves nothing useful to this IP address.
-            ArchiveError: the file could not be downloaded.
+            ArchiveError: the file could not be downloaded for another reason.
         """
         path = self._place(file.path)
         known = await asyncio.to_thread(read_cached, path)
@@ -185,7 +185,7 @@ class Downloader:
             FileAbsent: the archive does not have the file.
             FileRefused: the archive refuses to serve the file.
             ArchiveBlocked: the archive serves nothing useful to this IP address.
-            ArchiveError: the file could not be downloaded.
+            ArchiveError: the file could not be downloaded for another reason.
         """
         self._under_way += 1
         try:
@@ -238,7 +238,7 @@ class Downloader:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    # aiohttp's type is kept, because it finds a header in upper or lower case
+                    # the headers keep aiohttp's type, because it ignores upper and lower case in the names of headers
                     return body, answer.headers
                 failure = _failure(file, url, answer.status, body)
                 self.traffic.absent += isinstance(failure, FileAbsent)
@@ -291,8 +291,8 @@ async def _with_digest(
         _published_digest(downloader, file, headers),
         return_exceptions=True,
     )
-    # The answer for the data file is handled first. If the archive refuses the data file too, the digest file is not
-    # the problem.
+    # The answer for the data file is handled first. If the archive refuses this file, the archive is the problem, and a
+    # failure of the digest file does not count.
     if isinstance(data, FileRefused):
         standing.refused(data)
         await downloader.settle()
@@ -314,8 +314,8 @@ async def _with_digest(
 async def _published_digest(downloader: Downloader, file: ArchiveFile, headers: Mapping[str, str]) -> str | None:
     """Return the digest from the digest file; None if the archive has no digest file for this file.
 
-    If the digest file contains no digest (for example an HTML page), it is requested once more, and this request
-    bypasses all caches.
+    If the digest file contains no digest (for example if it is an HTML page), it is requested once more. The second
+    request bypasses all caches.
     """
     if file.digest_path is None:
         return None

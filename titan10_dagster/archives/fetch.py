@@ -1,14 +1,15 @@
 """Fetch slices from the candle files of an archive.
 
-The files of one series and month are read together (`catalog.Unit`). If there is a monthly file, it is read first. A
-day's daily files are read if the day is incomplete in the monthly file, or if the monthly file is known to have wrong
-candles on the day. After its unit is read, each slice is written to the landing zone.
+The files of one series and month are read together (`catalog.Unit`). If many days of the month are needed, the monthly
+file is read first. Then a day's daily files are read only in two cases: the day is incomplete in the monthly file, or
+the monthly file is known to have wrong candles on this day. When all files are read, the slices are written to the
+landing zone.
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
 missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
-exchange leaves out minutes without trades, a slice counts as complete if no silence in it is suspiciously long (see
-`_suspicious_silence`). An incomplete slice is written to the landing zone too, and the slice is also requested from the
-next source.
+exchange leaves out minutes without trades, a slice counts as complete if no silence (a run of minutes without candles)
+is suspiciously long (see `_suspicious_silence`). An incomplete slice is also requested from the next source. If it has
+candles, they are written to the landing zone all the same.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ArchiveReport:
     landed: the number of slices that were passed on to the landing zone.
     files: the number of usable files. `cached`: the number of those files that came from the cache.
     left: the slices to request from the next source, each with the reason. If the archive has some candles of such a
-        slice, these candles landed too.
+        slice, the slice landed too.
     """
 
     landed: int
@@ -106,7 +107,8 @@ async def fetch_archive(
     of `land` are raised.
 
     `land`: a function that stores a fetched slice. Threads call it, one at a time.
-    `warn`: a function that is called with a sentence for each file that exists but cannot be used.
+    `warn`: a function that is called with a sentence for each file that could not be downloaded, verified or read.
+        Files that do not exist are not reported.
     `beside`: more slices, which are not read now; see `plan_units`.
     """
     began, progress = time.monotonic(), _Progress()
@@ -139,8 +141,8 @@ class _UnitRead:
     """The state of reading one unit.
 
     parts: the files that were read so far.
-    complete: the slices that need no other file, each with its files and candles.
-    reasons: the labels without a usable file, each with the reason why its file could not be used.
+    complete: the slices that need no daily files, each with its files and candles.
+    reasons: for each label, why a file with this label could not be used.
     """
 
     archive: Archive
@@ -228,9 +230,9 @@ class _UnitRead:
         return [(part.parsed.start, part.parsed.end) for part in self.parts]
 
     def _parts_of(self, slice_: Slice) -> list[_Part]:
-        """Return the files that contain candles of the slice.
+        """Return the files whose time range contains at least a part of the slice.
 
-        If the daily files cover the whole slice, only the daily files are used.
+        If the daily files cover the whole slice, only the daily files are returned.
         """
         touching = [part for part in self.parts if part.parsed.start < slice_.end and part.parsed.end > slice_.start]
         daily = [part for part in touching if part.daily]
@@ -322,7 +324,8 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     This function is for exchanges that leave out minutes without trades. In their files, lost rows and minutes without
     trades look the same. A silence at the start or the end of the day is suspicious if two conditions hold. It lasts
     more than an hour, and it is more than twice as long as the longest silence inside the day. The longest silence of
-    the day is also suspicious if it is too long, given how often the pair trades in the rest of the day.
+    the day is also suspicious if two conditions hold. It lasts at least half an hour, and it is very improbable for a
+    pair that trades as often as in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"

@@ -1,7 +1,7 @@
 """Unpack candle files within size limits, and parse their rows.
 
-Four properties are read from the content of each file. They are the header (present or absent), the order of the
-columns, the unit of the times (seconds, milliseconds or microseconds), and the 24 hours that the file covers. These
+Four properties are read from the content of each file: whether it has a header, the order of the columns (from the
+header), the unit of the times (seconds, milliseconds or microseconds), and the time range that the file covers. These
 properties are not assumed, because exchanges changed each property without notice (binance-public-data issues 177, 283,
 386; days of OKX and HTX begin at 16:00 UTC).
 """
@@ -28,7 +28,8 @@ from titan10_dagster.errors import MalformedFile
 from titan10_dagster.exchanges.archive_record import Format
 
 NAMES = ("time", "open", "high", "low", "close", "volume")
-# A file with more unpacked bytes is rejected. A month of 1m candles has 5 MB, and a month of 1s candles has 300 MB.
+# If a file unpacks to more bytes than this, it is rejected. A month of 1m candles has 5 MB, and a month of 1s candles
+# has 300 MB.
 MOST_UNPACKED = 512 << 20
 _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
@@ -51,8 +52,8 @@ class ParsedFile:
 
     candles: the rows, sorted by time. They are not checked yet: two rows can have the same time, and rows can break
         candle rules.
-    start, end: the stretch of time that the file covers (aware, UTC).
-    unreadable: the number of lines that are not rows.
+    start, end: the time range that the file covers (aware, UTC).
+    unreadable: the number of lines that are not rows (see `read_rows`).
     """
 
     candles: Candles
@@ -65,7 +66,7 @@ def parse_file(file: ArchiveFile, content: bytes) -> ParsedFile:
     """Return the candles in the content of a file.
 
     Raises:
-        MalformedFile: the file cannot be unpacked, does not contain candles, or contains candles of another day.
+        MalformedFile: the file cannot be unpacked, is not a table of candles, or contains candles of other days.
     """
     rows, unreadable = read_rows(unpack(content, file.archive.format), file.archive.columns, file.archive.header)
     candles = Candles.from_rows(rows)
@@ -77,8 +78,8 @@ def unpack(content: bytes, format_: Format) -> bytes:
     """Return the text of an archive file. A zip file must contain exactly one file.
 
     Raises:
-        MalformedFile: the file is damaged, has another format, contains several files, or has more than MOST_UNPACKED
-            bytes of text.
+        MalformedFile: the file is damaged, has another format, is a zip file with several files, or unpacks to more
+            than MOST_UNPACKED bytes. Also raised for an Excel file if openpyxl is not installed.
     """
     match format_:
         case Format.ZIP_CSV:
@@ -97,7 +98,8 @@ def read_rows(
     """Return the rows of a CSV text, sorted by time, and the number of lines that are not rows.
 
     The rows are an array of shape (n, 6) and type float64: time in ms since 1970 UTC, open, high, low, close, volume. A
-    price or volume that is absent or not a number is NaN. A line without a usable time is not a row.
+    price or volume that is absent or not a number is NaN. A line is not a row if it has no usable time, or a wrong
+    number of columns.
 
     `columns`: the column names of a text without a header. If the text has a header, the header is used instead.
     `header`: more spellings of the six names in a header.
@@ -136,14 +138,16 @@ def _from_header(fields: Sequence[str], header: Mapping[str, Sequence[str]]) -> 
 
 def _padded(columns: Sequence[str], width: int) -> list[str]:
     if width < max(columns.index(name) for name in NAMES) + 1:
-        raise MalformedFile(f"the rows have {width} columns, but at least {len(NAMES)} were expected")
+        raise MalformedFile(
+            f"the rows have only {width} columns, so at least one of the {len(NAMES)} needed columns is missing"
+        )
     return [columns[place] if place < len(columns) else "" for place in range(width)]
 
 
 def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]:
     """Return the six columns, and the number of lines with a wrong number of columns.
 
-    If all values are numbers, the columns have numbers. Otherwise the columns have text.
+    If all values are numbers, the six columns are read as numbers. Otherwise all six are read as text.
     """
     unique = [name or f"unused_{place}" for place, name in enumerate(names)]
     for type_ in (pa.float64(), pa.string()):
@@ -192,15 +196,15 @@ def _times(column: pa.ChunkedArray) -> Floats:
     numbers = _numbers(column)
     if not pa.types.is_floating(column.type) and np.isnan(numbers).any():
         numbers = np.array([_instant(text) for text in column.to_pylist()], np.float64)
-    # The size of a number shows its unit (seconds, milliseconds or microseconds) for the years 1973 to 2286.
+    # For times from 1973 to 5138, the size of a number shows its unit (seconds, milliseconds or microseconds).
     milliseconds = np.where(numbers < _SECONDS_BELOW, numbers * 1000, numbers)
     return np.where(milliseconds >= _MICROSECONDS_FROM, np.floor(milliseconds / 1000), np.floor(milliseconds))
 
 
 def _instant(text: str | None) -> float:
-    """Return the number in the text. If the text is an ISO date and time, return its milliseconds since 1970 UTC.
+    """Return the text as a number. An ISO date and time becomes milliseconds since 1970 UTC.
 
-    A date and time without a time zone is taken as UTC. For any other text, return NaN.
+    A date and time without a time zone is taken as UTC. Any other text becomes NaN.
     """
     number = _number(text)
     if text is None or not np.isnan(number):
@@ -213,14 +217,13 @@ def _instant(text: str | None) -> float:
 
 
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
-    """Return the start and end of the stretch that the file covers.
+    """Return the start and end of the time range that the file covers.
 
-    The stretch is usually the time range of the file's label. If the rows do not fit this range, the range is moved by
-    another known offset until the rows fit. An offset is the time by which a day of the archive begins before the UTC
-    day.
+    Usually this is the range that the file's label denotes. It fits if it contains more than 99.9 % of the rows. If it
+    does not fit, the other known offsets are tried. An offset is how long before 00:00 UTC a day of the archive begins.
 
     Raises:
-        MalformedFile: the rows do not fit the range with any known offset.
+        MalformedFile: the range does not fit with any known offset.
     """
     if not len(candles):
         return file.start, file.end

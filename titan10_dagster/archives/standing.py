@@ -1,8 +1,8 @@
 """Decide whether more files of an archive are requested, based on the archive's answers in this run.
 
 A single refused or damaged file shows only a fault of that file. If an archive serves no files at all, a backfill of
-years would make thousands of useless requests. Therefore no more files are requested after a few failures, and the next
-source is used.
+years would make thousands of useless requests. Therefore no more files are requested after a few failures in a row, and
+the next source is used.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ class Standing:
     _failed: int = 0
 
     def served(self) -> None:
-        """Count a file, or the answer that a file does not exist. Both answers show that the archive works."""
+        """Record that the archive sent a file, or answered that it does not exist. Both show that the archive works."""
         self.has_served = True
         self._refused = 0
 
     def served_digest(self) -> None:
-        """Count a digest file, or the answer that the digest file does not exist."""
+        """Record that the archive sent a digest file, or answered that the digest file does not exist."""
         self.served()
         self._refused_digests = 0
 
     def usable(self) -> None:
-        """Count a file with usable content, or the answer that the file does not exist."""
+        """Reset the count of failures in a row: a file was usable, or the archive answered that it does not exist."""
         self._failed = 0
 
     def refused(self, error: FileRefused) -> None:
-        """Count a refused data file. Several refused data files in a row block the archive."""
+        """Count a refused data file. After several refused data files in a row, no more files are requested."""
         self._refused += 1
         if self._refused >= (_MOST_REFUSED if self.has_served else _MOST_REFUSED_AT_FIRST):
-            self._block(f"{error}. The archive refuses this address, the IP address of the machine")
+            self._block(f"{error}. The archive refuses this address (the IP address of the machine)")
 
     def refused_digest(self, error: ArchiveError) -> None:
         """Count a digest file that could not be read, although its data file was downloaded."""
@@ -72,4 +72,6 @@ class Standing:
             self._block(f"{error}. {self._failed} files in a row could not be downloaded or read")
 
     def _block(self, reason: str) -> None:
-        self.blocked = self.blocked or ArchiveBlocked(f"{reason}. No more of its files are requested in this run")
+        self.blocked = self.blocked or ArchiveBlocked(
+            f"{reason}. No more files of the archive are requested in this run"
+        )

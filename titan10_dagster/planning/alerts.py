@@ -3,20 +3,20 @@
 An alert reports a problem that automatic repair could not fix. A message is sent when the problem begins, and another
 message when the problem ends.
 
-| kind | begins when | is sent after |
+| kind | begins when | must last |
 |-|-|-|
-| breaker | the exchange has been blocked for `breaker_open_minutes`, and the last test request failed | - |
-| gaps | candles have been missing without a reason for `gap_days`, although they were fetched again | 12 hours |
+| breaker | the exchange has been blocked for `breaker_open_minutes`, and the last test request failed | 0 |
+| gaps | candles with the reason `unknown` have been missing for `gap_days`, although requested again | 12 hours |
 | live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
-| settlement | a past day of a series on duty (`planning/missing_days.py`) is incomplete at `settled_by` | 2 hours |
-| unfinished | days of a failed run have no ledger row 12 hours later, and no other run fetches the exchange | 2 hours |
-| series | in the last week: a changed or ambiguous market, a break, new values for most of a day, a replaced file | - |
+| settlement | at `settled_by`, a past day of a series that Titan-10 fetches regularly is incomplete | 2 hours |
+| unfinished | a run failed at least 12 hours ago, its days are still missing, and no other run is fetching | 2 hours |
+| series | last week: a changed or ambiguous market, new unit of prices, new values for most of a day, replaced file | 0 |
 
 The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
-has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem is
-counted from zero again. A problem has ended when no check found it for 15 minutes, so a problem that comes and goes
-does not cause many messages. While an exchange is blocked, its other problems (gaps, live, settlement, unfinished)
-start no alert, because the block explains them.
+has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem without
+a message is counted from zero again. After the first message, a problem has ended when no check has found it for 15
+minutes, so a problem that comes and goes does not cause many messages. While an exchange is blocked, its other problems
+(gaps, live, settlement, unfinished) start no alert, because the block explains them.
 """
 
 from __future__ import annotations
@@ -258,10 +258,10 @@ def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condit
 
 
 def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, limit: timedelta) -> Condition | None:
-    """Return a condition if candles of the exchange have been missing without a reason for at least `limit`.
+    """Return a condition if candles have been missing with the reason `unknown` for at least `limit`.
 
-    In this time these candles were requested about ten times, with pauses that double. Candles in quarantine do not
-    count, because their reason is known.
+    Usually such candles were requested several times by then, with pauses that double. Candles in quarantine do not
+    count, because the reason why they are missing is known.
     """
     old = []
     for open_slice in slices:
@@ -276,7 +276,8 @@ def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, li
         Kind.GAPS,
         exchange,
         f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were "
-        f"requested again several times: {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} slices.",
+        f"requested again several times. They belong to {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} "
+        "slices.",
     )
 
 
@@ -301,8 +302,8 @@ def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition
     return Condition(
         Kind.SETTLEMENT,
         exchange,
-        f"{exchange}: {', '.join(map(str, days))} could not be fetched completely: {_named(symbols)}. See the runs of "
-        "the job `settle` in the UI.",
+        f"{exchange}: the candles of {_named(symbols)} on {', '.join(map(str, days))} could not be fetched completely. "
+        "See the runs of the job `settle` in the UI.",
     )
 
 
@@ -318,8 +319,8 @@ def unfinished_condition(exchange: str, missing: Iterable[MissingDays]) -> Condi
     return Condition(
         Kind.UNFINISHED,
         exchange,
-        f"{exchange}: {len(days)} days from {min(days)} to {max(days)} were requested by runs that failed, and nothing "
-        f"of these days is stored: {_named(sorted(symbols))}. See the failed runs in the UI for the reason. Titan-10 "
+        f"{exchange}: runs that requested {len(days)} days from {min(days)} to {max(days)} failed, and no candles of "
+        f"these days are stored for {_named(sorted(symbols))}. See the failed runs in the UI for the reason. Titan-10 "
         "requests the days again, at least once a week.",
     )
 
@@ -339,8 +340,8 @@ def failed_long_ago(
 ) -> list[FailedRequest]:
     """Return the requests that failed at least UNFINISHED_AFTER ago. Repairs should have fetched their days by now.
 
-    `under_way`: the exchanges that other runs are fetching. Their requests are left out, because repair runs wait until
-        the other runs have ended.
+    `under_way`: the exchanges from which other runs are fetching days. Requests for these exchanges are left out,
+        because repair runs wait until the other runs have ended.
     """
     overdue = []
     for request in requests:

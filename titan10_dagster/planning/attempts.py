@@ -87,7 +87,7 @@ class Attempts:
     def rests_until(self, exchange: str) -> datetime | None:
         """Return the end of an exchange's pause after failed attempts. During the pause, no history is requested.
 
-        If the last attempt succeeded, the result is None.
+        The result is None if the last finished attempt succeeded, or if no attempt has finished.
         """
         ended = [attempt for attempt in self._by_exchange[exchange] if not attempt.in_flight]
         ended.sort(key=lambda attempt: attempt.at, reverse=True)

@@ -44,9 +44,10 @@ class HistoryPlan:
 
     Attributes:
         missing: the number of missing days for each exchange, including the days of the chunks.
-        busy: the exchanges without a chunk because other runs are fetching their days.
+        busy: the exchanges without a chunk because a run is fetching their days, for example an earlier chunk.
         blocked: the exchanges without a chunk because their breaker is open.
-        resting: the exchanges without a chunk because an attempt failed, or because the daily settlement comes first.
+        resting: the exchanges without a chunk because of a pause after a failed attempt, or because the daily
+            settlement comes first.
     """
 
     chunks: tuple[Chunk, ...]
@@ -102,7 +103,7 @@ def _by_exchange(history: Iterable[MissingDays], exchanges: Mapping[str, Repaira
 
 
 def _count_days(missing: Iterable[MissingDays]) -> int:
-    """Return the number of days on which at least one symbol is missing."""
+    """Return the number of days on which at least one symbol has no ledger row."""
     days: set[date] = set()
     for days_missing in missing:
         days.update(days_missing.stretch)
@@ -112,7 +113,10 @@ def _count_days(missing: Iterable[MissingDays]) -> int:
 def _chunk(
     exchange: str, missing: Sequence[MissingDays], most: int, known: Attempts, now: datetime, order: Order
 ) -> Chunk | None:
-    """Return the next chunk of the exchange; None if no day is due. `most`: the maximum number of days."""
+    """Return the next chunk of the exchange, with at most `most` days.
+
+    The result is None if no day is due, or during a pause after failed attempts.
+    """
     rests_until = known.rests_until(exchange)
     if rests_until is not None and now < rests_until:
         return None

@@ -10,8 +10,8 @@ state, decide, and store the new state under one lock. Otherwise two processes c
 granted to a process for a limited time (the lease). If the process dies, another process gets the probe when the lease
 ends.
 
-Some requests are still in progress when the breaker opens. Their answers do not change an open breaker. All instants
-are aware and UTC.
+Some requests are still in progress when the breaker opens. If they succeed or fail later, the breaker stays open. A ban
+or a request for a pause can still make the current pause longer. All instants are aware and UTC.
 
 The pace (`planning/pace.py`) and the last error are stored together with the breaker. A successful request does not
 delete the last error.
@@ -36,7 +36,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """The state of an exchange's breaker.
+    """The state of an exchange's breaker, together with the pace and the last error.
 
     open_until: the end of the current pause; None if the breaker is not open.
     failures: the number of failures in a row.
@@ -107,7 +107,7 @@ def ask(health: Health, now: datetime, lease: timedelta) -> tuple[Decision, Heal
 
 
 def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health:
-    """Return the Health in which one process makes the probe until `now + lease`.
+    """Return the Health after the probe was granted to a process. The lease of the probe ends at `now + lease`.
 
     If no probe is due, the Health is unchanged.
     """
@@ -134,7 +134,8 @@ def after_failure(
     """Return the Health after a failure.
 
     The breaker opens after `threshold` failures in a row. If the failed request was the probe, the breaker opens at
-    once. The first pause is `pause`. Until a request succeeds, each further pause is twice as long, up to an hour.
+    once. The first pause is `pause`. Until a request succeeds, each further pause is twice as long, up to an hour. An
+    open breaker does not change, because the failed request was made before the breaker opened.
     """
     if health.state is BreakerState.OPEN:
         return health
@@ -152,7 +153,7 @@ def after_failure(
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
     """Return the Health after a ban by the exchange: open at least until `until`.
 
-    A current pause that ends later is not shortened. After the ban, requests are made at half the pace.
+    A current pause that ends later is not shortened. At the end of the ban, the pace is halved.
     """
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until

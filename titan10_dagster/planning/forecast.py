@@ -92,7 +92,7 @@ class Forecast:
         runs: the number of runs.
         by_source: the cost of each source.
         store_seconds: the time to check and store the candles, and the additional time of each run.
-        stored_bytes: the size of the candles in the database after compression.
+        stored_bytes: the size of the candles in the database, after compression if the database compresses candles.
     """
 
     slices: int = 0

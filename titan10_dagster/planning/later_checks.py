@@ -42,7 +42,7 @@ class CheckedLater:
     """A settled slice with gaps. Possibly the exchange publishes the missing candles late. Instants are aware and UTC.
 
     Attributes:
-        observations: the smallest number of observations of the gaps.
+        observations: the number of observations of the gaps. If it differs between the gaps, it is the smallest number.
         last_seen: the time of the last counted observation of the gaps.
         missing_until: the end of the last gap.
     """
@@ -68,10 +68,10 @@ def gaps_checked_since(today: date) -> date:
 
 
 def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
-    """Return the slices sorted by series and day. The days of one silence get a common time for their check.
+    """Return the slices sorted by series and day. The two days of a silence that crosses midnight are checked together.
 
-    If a gap reaches midnight and both days have equally many observations, the gap possibly continues on the next day.
-    Then the first day gets the `last_seen` of the next day, if that time is later.
+    A silence possibly crosses midnight if a gap of a day reaches midnight, and the next day is in `slices` with the
+    same number of observations. Then the day gets the later `last_seen` of the two days.
     """
     ordered = sorted(slices, key=lambda checked: (str(checked.slice.series), checked.slice.day), reverse=True)
     result: list[CheckedLater] = []

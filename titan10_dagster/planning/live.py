@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
-# Each poll requests up to this many candles before the first new candle once more, because a candle can arrive late,
-# or the exchange can correct a candle shortly after its end.
+# Each poll also requests the last candles that are already known, at most this many. A candle between them can have
+# arrived late, or the exchange can have corrected a candle shortly after its end.
 LOOK_BACK = 5
 _DAY = timedelta(days=1)
 
@@ -32,7 +32,7 @@ class LivePlan:
     """The request of a poll for one series.
 
     window: the candles to request. It usually begins a few candles before `resumed`.
-    resumed: the end of the last known candle.
+    resumed: the end of the last known candle, or the time at which polling starts if no candle is known.
     is_full: whether the window ends before the current time, because a page cannot contain more candles.
     """
 
@@ -41,11 +41,11 @@ class LivePlan:
     is_full: bool
 
     def covered(self, last_end: datetime | None) -> datetime:
-        """Return the new end of the polled part after the answer.
+        """Return the new end of the polled part after the answer: the end of the last candle, if this candle is new.
 
-        If the answer has no new candle, the end usually does not change, because the exchange is possibly late. If the
-        window ends before the current time, the whole window is skipped, so that polling gets closer to the current
-        time. The daily settlement fetches the skipped candles later.
+        If the answer has no new candle, the end usually does not change, because the exchange is possibly late.
+        Exception: if the window ends before the current time, the whole window is skipped, so that polling gets closer
+        to the current time. The daily settlement fetches the skipped candles later.
 
         `last_end`: the end of the last candle in the answer; None if the answer has no candles.
         """
@@ -71,8 +71,8 @@ def plan_poll(
         yesterday.
     page_size: the maximum number of candles in a page.
     depth: the number of newest candles that the exchange serves; None means all candles.
-    gap: the start of missing candles that the exchange will soon no longer serve. The request begins at this gap, or
-        one page before now if the gap is older.
+    gap: the start of missing candles that the exchange will soon no longer serve. The request begins at or before this
+        time. If the gap is more than one page old, the request begins one page before `now`.
     first: the first UTC day of the exchange's configured history. Earlier candles are never requested.
     """
     step = series.timeframe.delta
@@ -91,10 +91,10 @@ def plan_poll(
 
 
 def seconds_to_ask(now: datetime) -> float:
-    """Return the time in seconds in which a poll may send requests. `now`: the start of the poll.
+    """Return for how many seconds a poll may send requests. `now`: the start of the poll.
 
-    The answers must arrive and be written before the poll of the next minute starts. A poll that starts late has at
-    least ten seconds.
+    The answers must arrive and be written before the poll of the next minute starts. A poll that starts late in its
+    minute has ten seconds all the same.
     """
     return max(10.0, 45.0 - now.second)
 

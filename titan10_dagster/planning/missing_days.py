@@ -3,7 +3,7 @@
 The days of a hole should be in the database, and the repair sensor fetches these days. The days of history were never
 requested, and a backfill or the autopilot fetches these days.
 
-| days without a ledger row | class | reason |
+| days without a ledger row | class | probable reason |
 |-|-|-|
 | days after the series was first on duty | hole | Titan-10 was down |
 | a stretch of at most 31 days between days with ledger rows | hole | a run of a backfill failed |
@@ -12,7 +12,8 @@ requested, and a backfill or the autopilot fetches these days.
 
 A series is on duty if Titan-10 fetches its days regularly. Live polling fetches a day on the same day, and the daily
 settlement fetches a day on the next day. The first day that was fetched in this way is the first day on duty. If a user
-only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are not downloaded.
+only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are history, and
+they are not repaired.
 Each symbol has its own first day on duty.
 """
 
@@ -24,7 +25,7 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-# In days. A longer stretch of missing days counts as history, unless the series was already on duty (see above).
+# A stretch with more missing days than this is history. Exception: the series was already on duty (see above).
 LONGEST_HOLE = 31
 
 _DAY = timedelta(days=1)
@@ -85,7 +86,10 @@ class Missing:
 
 
 def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterday: date) -> Missing:
-    """Return the days without a ledger row up to `yesterday`. `starts`: the first day of each exchange."""
+    """Return the days without a ledger row up to `yesterday`.
+
+    `starts`: the first day of each exchange in the settings.
+    """
     holes: list[MissingDays] = []
     history: list[MissingDays] = []
     for series in known:

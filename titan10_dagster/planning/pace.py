@@ -1,4 +1,4 @@
-"""The pace of requests after an exchange requested slower requests.
+"""The pace of requests to an exchange, which becomes slower when the exchange throttles a request.
 
 The pace is halved at once, and then returns slowly to the full pace (additive increase, multiplicative decrease). The
 increase depends only on the elapsed time. Therefore it is enough to store the share of the full pace at one instant.
@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 SLOWEST = 1 / 16  # the pace of requests is never reduced below this share of the full pace
-# After a reduction, the pace of requests increases again. From half of the full pace to the full pace it takes half of
-# this time.
+# After a reduction, the pace of requests increases evenly. An increase from zero to the full pace would take this time,
+# so the increase from half of the full pace to the full pace takes half of this time.
 FULL_AFTER = timedelta(minutes=10)
 
 
 def recovered(share: float, elapsed: timedelta) -> float:
     """Return the share of the full pace after the time `elapsed`. `share`: the share at the beginning of this time.
 
-    If `elapsed` is negative because the clock was set back, the share does not change.
+    If `elapsed` is negative (a ban has not ended yet, or the clock was set back), the share does not change.
     """
     return min(1.0, share + max(elapsed / FULL_AFTER, 0.0))
 
@@ -29,9 +29,9 @@ class Pace:
     """The pace of requests to an exchange.
 
     share: the share of the full pace at the instant `at`.
-    at: the instant (aware, UTC) of the last reduction; None if the pace was never reduced.
-    rest_until: the end of the time without requests that the exchange requested with the header Retry-After. No process
-        that uses the same IP address makes a request before this time.
+    at: the instant (aware, UTC) of the last reduction, or the end of a ban. None if the pace was never reduced.
+    rest_until: the exchange requested (with the header Retry-After) that no requests are made before this time. Every
+        process that uses the same IP address waits until then.
     """
 
     share: float = 1.0
@@ -47,13 +47,13 @@ class Pace:
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
     def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
-        """Return the pace after the exchange throttled a request: half of the current pace.
+        """Return the pace after the exchange throttled a request: half of the current pace, but at least SLOWEST.
 
         If several requests are in progress, the exchange often throttles all of them at the same time. The pace is
         halved only once: a request that was sent before the last reduction does not reduce the pace again.
 
         `requested_at`: the time at which the throttled request was sent.
-        `rest`: the time without requests that the exchange requested.
+        `rest`: how long to make no requests, as requested by the exchange.
         """
         rest_until = now + max(rest, self.rest(now))
         if self.at is not None and requested_at < self.at:

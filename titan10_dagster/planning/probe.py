@@ -1,4 +1,4 @@
-"""Compare the values that a probe of an exchange measured with the expected values. This module makes no requests.
+"""Compare the measured values of a probe of an exchange with the expected values. This module makes no requests.
 
 The expected value of a property is the value in the exchange's record. If the record has no value, the expected value
 is the value that the last probe measured. A property without a measured or an expected value does not count as

@@ -2,7 +2,8 @@
 
 Requests that are sent at an even pace can arrive unevenly. For example, a request waits for a connection, a busy
 machine sends two requests at once, or the network delays a request. The exchange counts requests when they arrive. A
-client does not know this time. It only knows that the time is between the release of the request and its answer.
+client does not know this time. It only knows that the time is between the release of the request (the moment at which
+the client is allowed to send it) and the answer.
 
 `Usage` therefore counts a request from its release until a full span after its answer. So when a request is released,
 all requests that can arrive in the same span are counted. The quota is kept, however long the delays are.
@@ -18,8 +19,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-# The span of the quota is shortened by the shortest duration of a request only after this number of answers, because
-# fewer answers do not show the shortest duration.
+# The shortest measured time of a request is not reliable with fewer answers than this. Then nothing is subtracted from
+# the span (see above).
 _SAMPLE = 10
 
 

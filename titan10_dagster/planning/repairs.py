@@ -2,18 +2,18 @@
 
 | slice | is fetched again |
 |-|-|
-| live, although its day has ended | one hour after the start of the daily settlement, which did not store the slice |
+| live, although its day has ended | 3 hours after the end of the day (1 hour after the daily settlement started) |
 | a hole: a slice without a ledger row | like a live slice; then after 5 minutes, then after pauses that double |
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
-| settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles the gap |
+| settled, with a gap of unknown reason | 6 hours after the last counted observation; the second observation is final |
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-If an exchange deletes candles, a partial or settled slice of this table is also fetched again once in the last three
-hours in which the exchange still serves the candles of its gaps.
+If an exchange deletes old candles, a partial or settled slice of this table is also fetched again once in the last
+three hours in which the exchange still serves the candles of its gaps.
 
-`attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too. A run that was
-not allowed to make requests, because of a ban or an open breaker, is not an attempt.
+`attempts.pause` computes the pauses. A run that failed before it wrote a ledger row counts as an attempt too. A run
+that was not allowed to make requests, because of a ban or an open breaker, is not an attempt.
 """
 
 from __future__ import annotations
@@ -34,30 +34,31 @@ from titan10_dagster.planning.missing_days import MissingDays, around
 
 # The daily settlement (the fetch of yesterday) starts at this time after midnight UTC. See also defs/schedules.py.
 SETTLEMENT = timedelta(hours=2)
-OVERDUE = timedelta(hours=3)  # a day that the daily settlement has not stored this long after its end is repaired
+# If the daily settlement has not stored a day this long after the end of the day, the day is repaired.
+OVERDUE = timedelta(hours=3)
 
-# An exchange may delete missing candles soon. In this time before the deletion, they are requested once more.
+# If an exchange is going to delete missing candles, they are requested once more in this time before the deletion.
 LAST_CHANCE = timedelta(hours=3)
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # for each day, the symbols that are due
 Rank = tuple[int, timedelta]
 
-# The first part of a Rank; repairs with a smaller value come first. 0: the exchange deletes the data soon. 1: the
+# The first part of a Rank; repairs with a smaller value come first. 0: the exchange is going to delete the data. 1: the
 # exchange keeps the data. 2: the exchange no longer serves the data.
 _EXPIRING, _KEPT, _GONE = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class OpenSlice:
-    """A slice with open gaps: candles are missing without a final reason. Instants are aware and UTC.
+    """A slice that is not settled, or that has open gaps (gaps without a final reason). Instants are aware and UTC.
 
     Attributes:
         fetched_at: the time of the last fetch in the ledger. For a live slice, it is the time of the last poll.
-        first_seen: the time of the first observation of the open gaps. For a slice without a gap, it is `fetched_at`.
-        unexplained_seen: the time of the last counted observation of gaps without a reason; None if all missing candles
-            are in quarantine.
-        missing_until: the end of the last open gap. For a slice without a gap, it is the end of the slice.
+        first_seen: the time of the first observation of the open gaps. Without an open gap, it is `fetched_at`.
+        unexplained_seen: the time of the last counted observation of a gap with the reason `unknown`. If there are
+            several such gaps, it is the earliest of their times. None if there is no such gap.
+        missing_until: the end of the last open gap. Without an open gap, it is the end of the slice.
     """
 
     slice: Slice
@@ -133,9 +134,9 @@ class RepairPlan:
 
     Attributes:
         repairs: the runs, the most urgent first.
-        waiting: the number of slices that are not due yet.
-        busy: the number of slices that wait because other runs are fetching days of the exchange.
         blocked: the number of slices that wait because the breaker of the exchange is open.
+        busy: the number of other slices that wait because runs are fetching days of the exchange.
+        waiting: the number of other slices that are not due yet.
         postponed: the number of slices that are due but are above the limits of a plan.
     """
 
@@ -176,10 +177,12 @@ def plan_repairs(
     """Return the repair runs to start at `now` (aware, UTC).
 
     The days that an exchange deletes soon come first, then the other days from the newest to the oldest. The days that
-    an exchange no longer serves come last. Their run makes no request and only records why the candles are missing.
+    an exchange no longer serves come last. Runs for these days send no REST requests. If the exchange has no archive,
+    they only record why the candles are missing.
 
-    Holes (days without a ledger row) wait while other runs fetch days of the exchange. Expiring holes do not wait. Days
-    that have not ended yet are left out. Days of exchanges that are not in `exchanges` are left out too.
+    Holes (days without a ledger row) and later checks wait while other runs fetch days of the exchange. Exception: they
+    do not wait if the exchange deletes their candles soon. Days that have not ended yet are left out. Days of exchanges
+    that are not in `exchanges` are left out too.
     """
     known = Attempts(attempts)
     in_flight = known.in_flight
@@ -249,9 +252,7 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield the candidates for a missing day: one with the due symbols and one with the waiting symbols, if there are
-    any.
-    """
+    """Yield up to two candidates for a missing day: one with the due symbols, and one with the waiting symbols."""
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING
@@ -267,7 +268,7 @@ def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts,
 def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) -> Sequence[str]:
     """Return the symbols to request now for a day without a ledger row.
 
-    In the first hour after its start, the daily settlement can still fetch the day. Then no symbol is requested.
+    No symbol is requested until OVERDUE after the end of the day, because the daily settlement can still fetch the day.
     """
     if now < midnight(day) + _DAY + OVERDUE:
         return ()
@@ -275,11 +276,13 @@ def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) ->
 
 
 def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
-    """Return whether the slice is due, so that it is fetched again now.
+    """Return whether the slice is fetched again now.
 
-    If all missing candles are in quarantine and the exchange no longer serves them, the slice is never fetched again.
+    If all missing candles of a settled slice are in quarantine, and the exchange no longer serves these candles, the
+    slice is never fetched again.
 
     `served_for`: how long the exchange will still serve the missing candles (the result of `_served_for`).
+    `last_attempt`: the time of the last fetch of the slice, or of the last attempt to fetch it.
     """
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and _is_gone(served_for):
         return False
@@ -313,8 +316,8 @@ def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
     if open_slice.state == SliceState.SETTLED:
         first = open_slice.unexplained_seen or open_slice.first_seen
         return last_attempt + pause(last_attempt - first, OBSERVATION_SPACING)
-    # The pause depends on the time since the first fetch of the whole day. The age of the gap is not used alone,
-    # because live polling possibly saw the gap during the day.
+    # The pause depends on the time since the first fetch of the whole day, which is the daily settlement or later. Live
+    # polling possibly saw the gap before this fetch.
     first = max(open_slice.first_seen, open_slice.slice.end + SETTLEMENT)
     return last_attempt + pause(last_attempt - first)
 
@@ -353,7 +356,8 @@ def _repairs(
 ) -> tuple[list[Repair], int]:
     """Return the runs to start, and the number of slices of `due` in these runs.
 
-    Each run begins with the most urgent day that is not in a run yet. Then the run takes the neighbouring due days too.
+    For each run, the most urgent day that is not in a run yet is chosen. Then the run takes the neighbouring due days
+    too.
     """
     open_: defaultdict[str, Days] = defaultdict(lambda: defaultdict(set))
     for candidate in due:

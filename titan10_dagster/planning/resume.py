@@ -49,8 +49,8 @@ def plan_fetch(
         landed: the slices in the landing zone, each with the record of its fetch.
         usable: returns whether a slice in the landing zone can be stored. This function reads the slice's file.
             Therefore it is called last, after all other conditions are met.
-        unconfirmed: the settled slices that have to be fetched once more, each with the time of the fetch that the
-            ledger has.
+        unconfirmed: the settled slices that have to be fetched once more, each with the time of its last fetch in the
+            ledger.
         refresh: whether to fetch settled and landed slices again.
     """
     before_start: list[Slice] = []
@@ -76,7 +76,7 @@ def _can_resume(record: FetchRecord | None, known_fetch: datetime | None) -> boo
 
     Args:
         record: the fetch record in the file; None if the slice has no file.
-        known_fetch: the time of the fetch in the ledger, if the slice has to be fetched once more; else None.
+        known_fetch: the time of the slice's last fetch in the ledger, if it has to be fetched once more; else None.
     """
     if record is None or not record.answered:
         return False

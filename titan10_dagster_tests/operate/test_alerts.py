@@ -184,7 +184,7 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
     for exchange in ("binance", "okx"):
         assert not world.backfill(exchange, TODAY, symbols=["BTC/USDT"]).failed
     (missed,) = conditions(world.titan10, midnight(TODAY + DAY) + timedelta(hours=7))
-    assert missed.message.startswith(f"binance: {TODAY} could not be fetched completely: ETH/USDT.")
+    assert missed.message.startswith(f"binance: the candles of ETH/USDT on {TODAY} could not be fetched completely.")
 
 
 def test_candles_missing_for_days_raise_one_alert_per_exchange(world: World, letters: Path) -> None:

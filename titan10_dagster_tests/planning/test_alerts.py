@@ -232,7 +232,7 @@ def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
 def test_incomplete_days_are_named() -> None:
     condition = settlement_condition("okx", [SLICE])
     assert condition is not None
-    assert "2024-03-01 could not be fetched completely: BTC/USDT" in condition.message
+    assert "the candles of BTC/USDT on 2024-03-01 could not be fetched completely" in condition.message
     assert settlement_condition("okx", []) is None
 
 
@@ -241,7 +241,7 @@ def test_days_of_failed_runs_without_a_row_are_named() -> None:
     condition = unfinished_condition("okx", [MissingDays("okx", TIMEFRAMES["1m"], ("BTC/USDT", "ETH/USDT"), stretch)])
     assert condition is not None
     assert condition.key == (Kind.UNFINISHED, "okx")
-    assert condition.message.startswith("okx: 3 days from 2024-03-01 to 2024-03-03 were requested by runs that failed")
+    assert condition.message.startswith("okx: runs that requested 3 days from 2024-03-01 to 2024-03-03 failed")
     assert "BTC/USDT, ETH/USDT" in condition.message
     assert unfinished_condition("okx", []) is None
 
