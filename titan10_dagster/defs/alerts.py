@@ -14,7 +14,7 @@ EVERY = timedelta(minutes=5)
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """Return the sensor, which does not start runs. A tick takes at most half a minute.
+    """Return the sensor, which does not start runs. A tick sends notifications for at most half a minute.
 
     The sensor is also active if no recipients are configured, because `titan10 alerts` and Grafana show the alerts.
     """

@@ -20,7 +20,7 @@ from titan10_dagster.ingest.replaced_files import FileCheck, check_files, senten
 
 JOB = "archives"
 UNCHANGED, AGREES = "files_unchanged", "agrees_with_rest"
-CHECK_AT = "40 4 3 * *"  # on the third of each month, when most files of the previous month are published
+CHECK_AT = "40 4 3 * *"  # on the third day of each month, when most files of the previous month are published
 SAMPLE = 20  # number of slices that are compared; each slice takes two or more requests
 _DAY = timedelta(days=1)
 
@@ -36,8 +36,8 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         description=f"The candle files of {exchange} from which stored candles were read. If the archive has replaced "
-        "a file, the days of this file are read again, and values that differ become restatements. A sample of days is "
-        "compared with REST.",
+        "a file, the days of this file are read again, and values that differ become restatements. For a sample of "
+        "days, the candles in the files are compared with REST.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,
@@ -46,8 +46,8 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 UNCHANGED,
                 asset=key,
-                description="Warns if the archive replaced or removed a file after the file was read. The days of a "
-                "replaced file were read again.",
+                description="Warns if the archive replaced or removed a file after Titan-10 had read the file, or if a "
+                "file could not be checked. The days of a replaced file were read again.",
             ),
             dg.AssetCheckSpec(
                 AGREES,
@@ -80,7 +80,7 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
 
 
 def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
-    """Compare a sample of days. If REST is not a source in the settings, nothing is compared, and None is returned."""
+    """Compare files with REST for a sample of days. Return None if REST is not a source in the settings."""
     if not rest_is_a_source(titan10, exchange):
         return None
     now = titan10.now()
@@ -91,7 +91,7 @@ def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
 def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
     """Return the result of the check for replaced files."""
     sentences = [sentence(exchange, replaced) for replaced in files.replaced]
-    sentences += [f"{exchange} no longer has the file {url}. The candles stay stored." for url in files.absent]
+    sentences += [f"{exchange} no longer has the file {url}. Its candles stay in the database." for url in files.absent]
     sentences += list(files.failed.values())
     shown = sentences[:MOST_ROWS]
     return dg.AssetCheckResult(
@@ -150,5 +150,6 @@ def archives_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         at=CHECK_AT,
         name="check_archives",
         job=JOB,
-        description="Finds archive files that were replaced, reads them again, and compares a sample with REST.",
+        description="Finds archive files that were replaced, and reads them again. Compares files of a sample of days "
+        "with REST.",
     )

@@ -42,9 +42,10 @@ class FetchConfig(dg.Config):
 
 @dataclass(frozen=True)
 class LandedCandles:
-    """The slices of the partitions of a run. The candles of these slices are in the landing zone.
+    """The slices of the partitions of a run. An asset passes them, without their candles, to the next asset.
 
-    `landed`: the slices that were written into the landing zone by this run, or by an earlier run that was killed.
+    `landed`: the slices with a file in the landing zone that is not stored yet. This run, or an earlier run that did
+    not store them, wrote these files.
     """
 
     slices: tuple[Slice, ...]
@@ -61,8 +62,8 @@ def exchange_assets(
 ) -> list[dg.AssetsDefinition]:
     """Return `<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
 
-    The first two assets make requests. They share the exchange's pool, so that only one process at a time uses the
-    request budget. The third asset is not in a pool, so that one run can write while the next run fetches.
+    The first two assets make requests. They share the exchange's pool, so that only one of their steps at a time uses
+    the request budget. The third asset is not in a pool, so that one run can write while the next run fetches.
     """
     policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run)
     return [
@@ -75,8 +76,8 @@ def exchange_assets(
 def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[name, "markets"],
-        description=f"The spot markets that {name} lists now, and the market of each configured symbol. Runs that "
-        "fetch candles read the markets from the database.",
+        description=f"The spot markets that {name} lists now. The metadata shows the market of each configured symbol. "
+        "Runs that fetch candles read the markets from the database.",
         kinds={"python", "postgres"},
         group_name=name,
         owners=OWNERS,
@@ -86,8 +87,8 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
             dg.AssetCheckSpec(
                 SAME_MARKETS,
                 asset=[name, "markets"],
-                description="Fails if the market, an asset or a scale of a stored series has changed in the market "
-                "list, or if several active markets have the same symbol. See the table `series_events`.",
+                description="Warns if the market list has a different market, asset or scale for a stored series, or "
+                "several active markets for one symbol. See the table `series_events`.",
             )
         ],
     )
@@ -187,9 +188,9 @@ def _ohlcv(
     @dg.asset(
         key=[name, "ohlcv"],
         ins={"candles": dg.AssetIn([name, "candles"])},
-        description=f"Valid {settings.timeframe} candles of {name}, written to the database by the IO manager "
-        "`store_io`: view `ohlcv`. Broken rows are in the table `quarantine`, rewritten candles in `restatements`, and "
-        "every missing candle in `gaps`.",
+        description=f"Valid {settings.timeframe} candles of {name}. The IO manager `store_io` writes them to the "
+        "database, and the view `ohlcv` shows them. The table `quarantine` has broken rows, `restatements` has candles "
+        "that the exchange rewrote, and `gaps` has every missing candle.",
         kinds={"python", "postgres"},
         metadata={"dagster/relation_identifier": "public.ohlcv"},
         io_manager_key=STORE_IO,
@@ -244,7 +245,7 @@ def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[st
 
 
 def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractContextManager[None]:
-    """Add run, exchange and partition (or the range of partitions) to each log line while the context is open."""
+    """Return a context that adds run, exchange and partition (or the range of partitions) to each log line."""
     ends = dict.fromkeys([*partitions[:1], *partitions[-1:]])
     return about(run=run, exchange=exchange, partition="...".join(ends) or None)
 

@@ -36,7 +36,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
-        description="Fetches history that was never requested, chunk by chunk, back to the start of each exchange. "
+        description="Fetches history that was never requested, chunk by chunk, back to `start` of each exchange. "
         "Each exchange has at most one run of the autopilot at a time. No run starts while another run fetches days "
         "of the exchange, or while the exchange's breaker is open.",
     )
@@ -55,7 +55,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     """Plan which history to fetch now, based on the ledger, the breakers, and the queued and running runs.
 
-    If an archive is configured, days that REST no longer serves count as missing history again.
+    If an archive is configured, days that REST no longer serves but the archive possibly has also count as history.
     """
     now = titan10.now()
     return plan_history(
@@ -70,7 +70,9 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
 def summary(plan: HistoryPlan) -> str:
     """Return sentences that explain why no run is requested."""
     if not plan.missing:
-        return "All history of the configured exchanges was requested. The sensor repair_gaps repeats failed days."
+        return (
+            "All history of the configured exchanges was requested. The sensor repair_gaps fetches failed days again."
+        )
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
     why = {
         "another run is fetching days of this exchange": plan.busy,

@@ -47,8 +47,9 @@ SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Asse
 class CandleCheck:
     """A check of the landed slices.
 
-    `find`: a function that returns the finding for the slices of one day. `concern`: the subject of the checked rules
-    (the values or the time of a candle), or None if the check is not about rules.
+    `find`: a function that returns the finding for the slices of one day.
+    `concern`: the subject of the checked rules (the values or the time of a candle), or None if the check is not about
+        rules.
     """
 
     name: str
@@ -63,19 +64,19 @@ class CandleCheck:
 
 
 def rule_sentences(concern: Concern) -> str:
-    """Return the sentences of all rules about the values, or about the time, of a candle as one text."""
+    """Return a text with the sentences of all rules of the concern: the values or the time of a candle."""
     return " ".join(rule.sentence for rule in RULES if rule.concern is concern)
 
 
 def _rule_check(name: str, concern: Concern) -> CandleCheck:
-    """Return the check for all rules about the values, or about the time, of a candle.
+    """Return the check for all rules of the concern: the values or the time of a candle.
 
     The description of the check contains the sentences of these rules.
     """
     return CandleCheck(
         name,
         f"{rule_sentences(concern)} Rows that break a rule are kept in the table `quarantine`. All valid rows are "
-        "stored. Warns about single broken rows. It is an error if both limits are exceeded for a symbol's day: the "
+        "stored. Warns about a few broken rows. It is an error if both limits are exceeded for a symbol's day: the "
         "number of broken rows is above `checks.broken_rows`, and the share of broken rows is above "
         "`checks.broken_share`.",
         lambda slices: keeps_rules(concern, slices),
@@ -90,15 +91,14 @@ CANDLE_CHECKS = (
 )
 
 STORE_CHECKS = {
-    "accounted_for": "Every candle of the day is either stored or in a gap that has a reason: ledger, candles and gaps "
-    "agree.",
-    "explained": "Fails if too many candles of a symbol are missing without a final reason: more than the share "
-    "`checks.unexplained_share` of the day. A thinly traded pair fails at first, and passes after the second "
-    "fetch, six or more hours later.",
+    "accounted_for": "Fails if a candle of the day is neither stored nor in a gap that has a reason, or if ledger, "
+    "candles and gaps do not agree.",
+    "explained": "Fails if more than the share `checks.unexplained_share` of a symbol's day is missing without a final "
+    "reason. A thinly traded pair fails at first, and passes after the second fetch, six or more hours later.",
     "near_others": "Compares the exchange's closes with the median close of all exchanges that have stored the symbol "
     f"so far. One minute in {EVERY_MINUTES} is compared, if at least three exchanges have a candle with volume in this "
-    "minute. Warns if closes are far from the median. It is an error if most closes are far. Execute this "
-    "check again after other exchanges have stored the day.",
+    "minute. Warns if too many closes are far from the median. It is an error if most closes are far from it. Execute "
+    "this check again after other exchanges have stored the day.",
     "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
@@ -153,10 +153,10 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
 
 @contextmanager
 def executed_again_if_failed(context: dg.AssetCheckExecutionContext) -> Iterator[None]:
-    """Let Dagster execute a step of checks again in a new run if the step fails after all of its tries.
+    """If a step of checks fails in all of its tries, let Dagster execute the step again in a new run.
 
     The candles are already stored, so the repair sensor does not fetch these days again. Without a new run, the checks
-    of these days would never get a result. Dagster's new run executes only the failed steps.
+    of these days would have no result. Dagster's new run executes only the failed steps.
     """
     try:
         yield

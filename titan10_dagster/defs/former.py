@@ -1,9 +1,9 @@
-"""Exchanges that were removed from titan10.toml, or switched off there, while their days were requested.
+"""Assets of exchanges that were removed from titan10.toml (or disabled there) while a backfill or run included them.
 
 A backfill of the UI may include several exchanges. If assets of a backfill no longer exist, Dagster fails the whole
-backfill. Therefore a removed exchange keeps its assets as long as an unfinished backfill or run includes them. The
-steps of these assets fail with one sentence, and the days of the other exchanges are still fetched. When the backfill
-or run has finished, the next load does not create the assets any more.
+backfill. Therefore such a former exchange keeps its assets as long as an unfinished backfill or run includes them. The
+steps of these assets fail with a short error message, and the days of the other exchanges are still fetched. When the
+backfill or run has finished, the next load of the definitions does not create the assets any more.
 """
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs.
@@ -19,16 +19,16 @@ from titan10_dagster.dagster_internals.storage import URL_VARIABLE
 from titan10_dagster.defs.assets import OWNERS, SAME_MARKETS, FetchConfig
 
 KINDS = ("markets", "candles", "ohlcv")
-# The number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. The number
-# is different for each exchange, because Dagster combines assets with equal backfill policies into one run.
+# The number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. Each former
+# exchange adds a different number, because Dagster combines assets with equal backfill policies into one run.
 _DAYS_PER_RUN = 100_000
 
 
 def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
     """Return the exchanges that are not `enabled` but are part of an unfinished backfill or run.
 
-    The result is empty if no database of Dagster is set (as in Dagster's own tools), or if the database does not
-    answer.
+    The result is empty if the environment names no database of Dagster (for example in Dagster's own tools), or if the
+    database does not answer.
     """
     url = os.environ.get(URL_VARIABLE)
     if not url:
@@ -38,10 +38,10 @@ def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
 
 
 def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Return assets with the same keys as `exchange_assets`. The steps of these assets fail with one sentence.
+    """Return assets with the same keys as `exchange_assets`. Their steps fail with a short error message.
 
-    `number`: the position of the exchange among the former exchanges. It makes the number of days in a run different
-    for each of these exchanges.
+    `number`: the position of the exchange among the former exchanges. Because of this number, a run of each former
+    exchange has a different number of days.
     """
     description = (
         f"{name} was removed from titan10.toml or switched off. These assets exist until the last backfill or run that "
@@ -88,9 +88,9 @@ def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefiniti
 
 def _refuse(name: str) -> NoReturn:
     raise dg.Failure(
-        f"{name} was removed from titan10.toml, or switched off with `enabled = false`, so nothing of it is fetched. "
-        f"What is stored stays. To fetch these days, add [exchanges.{name}] again, restart `titan10 up` and launch "
-        "them again.",
+        f"{name} was removed from titan10.toml, or switched off with `enabled = false`, so its candles are not "
+        f"fetched. Stored candles are kept. To fetch these days, add or enable [exchanges.{name}] again, restart "
+        "`titan10 up` and launch the backfill again.",
         metadata={"exchange": name},
         allow_retries=False,
     )

@@ -1,9 +1,9 @@
 """The nightly housekeeping. It deletes old runs of polling and maintenance. It also deletes landed files some time
 after their candles were stored in the database.
 
-Only runs of the jobs in `FREQUENT` are deleted, because these jobs do not materialize partitions. The UI shows a
-partition as materialized only as long as the event of its run exists. Therefore the runs of backfills, settlements and
-repairs are kept forever. The daemon deletes old ticks itself (`retention` in dagster.yaml).
+Only runs of the jobs in `FREQUENT` are deleted. These jobs do not materialize partitions. The UI shows a partition as
+materialized only as long as the events of its run exist. Therefore the runs of backfills, settlements and repairs are
+kept forever. Dagster's daemon deletes old ticks (`retention` in dagster.yaml).
 """
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
@@ -61,8 +61,8 @@ def housekeeping_asset() -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python"},
         description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files whose "
-        "candles are stored in the database, old evidence, and archive files that were not used for a long time. Runs "
-        "that materialized partitions are kept.",
+        "candles are stored in the database, old evidence (replaced or unreadable landed files), and archive files "
+        "that were not used for a long time. Runs that materialized partitions are kept.",
     )
     def housekeeping(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
@@ -94,7 +94,7 @@ def housekeeping_asset() -> dg.AssetsDefinition:
 
 
 def housekeeping_schedule() -> dg.ScheduleDefinition:
-    """Return the schedule, which runs at 03:30 UTC, when yesterday is settled."""
+    """Return the schedule, which runs at 03:30 UTC. By then the daily settlement has usually finished."""
     return materializing(
         KEY,
         at=HOUSEKEEPING_AT,
@@ -120,7 +120,10 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
 
 
 def delete_step_logs(folder: Path, before: datetime) -> int:
-    """Delete the logs of steps and sensor ticks from before `before`. Return the number of runs with deleted logs."""
+    """Delete the logs of steps and sensor ticks that are older than `before`.
+
+    Return the number of runs whose logs were deleted.
+    """
     old = [logs for logs in _folders_of_runs(folder) if logs.stat().st_mtime < before.timestamp()]
     for logs in old:
         shutil.rmtree(logs, ignore_errors=True)

@@ -34,8 +34,8 @@ class _SliceIOManager(dg.IOManager):
 class LandingIOManager(_SliceIOManager):
     """The IO manager of `<exchange>/candles`, which has a Parquet file for each slice.
 
-    Slices are written while they are fetched, so a killed run loses only the pages that it was requesting. This IO
-    manager then checks that the files of all slices exist. If a file is missing, it raises LandingError.
+    The fetch itself writes each slice as soon as the slice is complete, so a killed run loses only the slices that were
+    not complete yet. This IO manager then checks that the files of all landed slices exist, or raises LandingError.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:

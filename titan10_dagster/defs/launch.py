@@ -29,7 +29,7 @@ from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_pr
 
 # after these errors (a ban, an open breaker, a refusal), no request to the exchange is allowed for some time
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
-# a request that failed with one of these errors would fail again
+# if a request failed with one of these errors, the same request would fail again
 PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}
 
 
@@ -38,12 +38,12 @@ class Backfill:
     """The result of a backfill.
 
     Attributes:
-        failed: the days of failed runs.
+        failed: the days of failed runs, and the days that were not requested because the exchange blocks this machine.
         incomplete: the days of successful runs on which a symbol failed or is not settled.
         messages: the reasons why runs failed.
         symbols: the symbols that failed, each with the reason.
         shut_out: whether the exchange banned or refused this machine, or its breaker is open.
-        permanent: whether runs failed, and all of these runs would fail again in the same way.
+        permanent: whether at least one run failed, and every failed run would fail again in the same way.
     """
 
     exchange: str
@@ -118,7 +118,8 @@ def backfill(
 def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
     """Mark runs as failed if their process no longer exists, and free their pool slots. Return the ids of these runs.
 
-    A killed process cannot do this itself, and its slot would block the exchange's pool for the next run.
+    A killed process can neither mark its run nor free its slot. The slot would block the exchange's pool for the next
+    run.
     """
     dead = []
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])):
@@ -178,7 +179,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Return the class names of the errors that ended steps of a run. An error without a known class is ""."""
+    """Return the class names of the errors that ended steps of a run. The name is "" if the class is not known."""
     names = set()
     for failure in _failures(result):
         data = failure.user_failure_data

@@ -50,9 +50,9 @@ def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunReq
 
 
 def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
-    """Return the job, which is not in a Dagster pool.
+    """Return the job, which is not in a Dagster pool, so that it does not wait for the steps of a backfill.
 
-    Polling has its own share of each request budget, and never waits for a backfill.
+    Polling has its own share of each request budget.
     """
 
     @dg.op(description="Poll the newest candles of all exchanges at the same time, and store them.")

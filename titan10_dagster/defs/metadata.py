@@ -27,8 +27,8 @@ OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 def candles_metadata(plan: FetchPlan, fetch: Fetch, *, forecast: str, alternative: str) -> dict[str, Metadata]:
     """Return metadata about the fetch of a run, by partition key.
 
-    `forecast`: the forecast for the whole run, which is the same in each partition. `alternative`: a text about another
-    way to get days that the exchange no longer serves.
+    `forecast`: the forecast for the whole run. All partitions get the same text.
+    `alternative`: a text about another way to get days that the exchange no longer serves.
     """
     fetched = by_day_fetched(fetch.landed)
     groups = {

@@ -31,9 +31,9 @@ def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
     All exchanges share this definition, because a backfill in the UI cannot combine assets with different definitions
     of partitions.
 
-    The first partition is `first_day` of the settings. It does not depend on the exchanges. Otherwise, a change or
-    removal of the exchange with the earliest start would cancel the backfills of all other exchanges ("Targeted
-    partitions have been removed"). Days before an exchange's own start are empty, and no request is made for them.
+    The first partition is `first_day` of the settings, and not the earliest `start` of an exchange. Otherwise a change
+    or removal of this exchange would cancel the backfills of all other exchanges ("Targeted partitions have been
+    removed"). The partitions before the `start` of an exchange are empty, and no request is made for them.
     """
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC")
 
@@ -42,7 +42,7 @@ def days_per_run(settings: Settings) -> Mapping[str, int]:
     """Return the number of days in a run of each exchange.
 
     The number comes from the settings, or else from the venue. If an exchange that comes earlier in the settings has
-    the same number, the number is increased.
+    the same number, the number is increased until no earlier exchange has it.
 
     The numbers must differ, because Dagster combines assets with equal backfill policies into one run. In such a run,
     exchanges would wait for each other.

@@ -1,4 +1,4 @@
-"""The weekly probe of each exchange, which compares the exchange's behaviour with its record."""
+"""The weekly probe of each exchange, which compares the exchange's behaviour with the exchange's record."""
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
@@ -25,7 +25,7 @@ def probe_key(exchange: str) -> dg.AssetKey:
 
 
 def probe_asset(exchange: str) -> dg.AssetsDefinition:
-    """Return `<exchange>/probe`, with a check that fails if the exchange's behaviour differs from its record."""
+    """Return `<exchange>/probe`, with a check that warns if the exchange does not behave as its record says."""
 
     @dg.asset(
         key=probe_key(exchange),
@@ -40,7 +40,7 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
                 CHECK,
                 asset=probe_key(exchange),
                 description="Warns if a measured property differs from the exchange's record. If the record does not "
-                "have the property, it is compared with the previous probe.",
+                "have the property, the check compares with the previous probe.",
             )
         ],
     )

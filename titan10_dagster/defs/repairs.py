@@ -1,4 +1,4 @@
-"""The gap sensor: it starts the runs planned by `planning.repairs`. The plan counts earlier repairs as attempts."""
+"""The gap sensor, which starts the runs that `planning.repairs` plans. Earlier repairs count as attempts."""
 
 from __future__ import annotations
 
@@ -83,8 +83,7 @@ def plan_after(
         the autopilot do not count.
     failed: the days that failed runs requested.
 
-    If the autopilot is off, repairs also fetch days that REST no longer serves and for which the archive should be
-    tried.
+    If the autopilot is off, repairs also fetch days that REST no longer serves, if the archive possibly has them.
     """
     holes = with_failed_requests(days_without_row(titan10), failed).holes
     reopened = () if titan10.settings.autopilot.enabled else reopened_by_archives(titan10)

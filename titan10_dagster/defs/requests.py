@@ -1,6 +1,6 @@
-"""Creates the run requests of the sensors, and reads from the Dagster instance which runs a new request must consider.
+"""Creates the run requests of the sensors, and reads other runs that a new request must consider from Dagster.
 
-These runs are earlier attempts of the same sensor, failed runs, and runs that are fetching days now.
+These other runs are earlier attempts of the same sensor, failed runs, and runs that are fetching days now.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from titan10_dagster.planning.repairs import Repairable
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 # A requested run also has this tag, with the time of the request as the value.
 REQUESTED = "titan10/requested"
-# A run that ended because requests were not allowed has this tag, with the end of the ban or pause as the value.
+# If a run ended because requests were not allowed, it has this tag, with the end of the ban or pause as the value.
 BLOCKED = "titan10/blocked"
-# An attempt is not read if it has finished and was requested more than REMEMBERED ago. For each exchange, at most the
-# newest MOST_REMEMBERED attempts are read. The days of attempts that are not read may be fetched again sooner.
+# An attempt is not read if it has finished and was requested more than REMEMBERED ago. A sensor reads at most the
+# newest MOST_REMEMBERED attempts of each exchange. The days of attempts that are not read may be fetched again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days: backfills from the UI and the command line, the daily settlement, and repairs.
 REPAIR_JOB = "repair"
@@ -94,8 +94,8 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
     """Yield an attempt for each run with this tag that was requested at or after `since`, or has not finished.
 
-    A run that was not allowed to make requests is not an attempt. Its days are due again as soon as the breaker allows
-    requests.
+    For each exchange, only the newest MOST_REMEMBERED runs are read. A run that was not allowed to make requests is not
+    an attempt. Its days are due again as soon as the breaker allows requests.
     """
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
@@ -117,7 +117,7 @@ def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], s
 def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list[FailedRequest]:
     """Return the days of failed backfills, settlements and repairs.
 
-    Runs of the autopilot are left out, because the autopilot requests their days again itself. Runs that a user
+    Runs of the autopilot are left out, because the autopilot itself requests their days again. Runs that a user
     cancelled are left out too. Some of the days are possibly no longer missing, so the caller must check the ledger.
     """
     found = []

@@ -1,4 +1,4 @@
-"""The rollups of all exchanges. They are refreshed on TimescaleDB. On plain PostgreSQL they are views."""
+"""The rollups of all exchanges. On TimescaleDB they must be refreshed. On plain PostgreSQL they are views."""
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 

@@ -1,4 +1,4 @@
-"""The daily schedules. At 01:30 UTC the market lists are read, and at 02:00 UTC the whole of yesterday is fetched."""
+"""The daily schedules. At 01:30 UTC the market lists are read, and at 02:00 UTC yesterday's candles are fetched."""
 
 from datetime import datetime, timedelta
 
@@ -31,7 +31,7 @@ def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunReq
 
 
 def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
-    """Return the schedule that fetches yesterday of every exchange at 02:00 UTC."""
+    """Return the schedule that fetches yesterday's candles of every exchange at 02:00 UTC."""
     job = dg.define_asset_job(
         "settle",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
@@ -44,7 +44,7 @@ def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         job=job,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Fetches, checks and stores all of yesterday, in one run per exchange.",
+        description="Fetches, checks and stores the candles of yesterday, in one run per exchange.",
     )
     def settle_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         return settle_requests(exchanges, context.scheduled_execution_time)

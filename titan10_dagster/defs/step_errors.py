@@ -3,11 +3,11 @@
 | error | result |
 |-|-|
 | TransientError, Throttled, DatabaseUnavailable, LandingError | the step is repeated a few times, with growing pauses |
-| one of these errors in the last try | the step fails with the sentence of the error |
-| any other FetchError | the step fails with the sentence of the error |
+| one of these errors in the last try | the step fails with the message of the error, without a stack trace |
+| any other FetchError | the step fails with the message of the error, without a stack trace |
 
-The repair sensor later fetches or stores the days of failed runs. Failed runs of the autopilot are an exception: the
-autopilot requests their days again itself. See `defs.requests`.
+The repair sensor later fetches or stores the days of failed runs. Exception: the autopilot itself requests the days of
+its failed runs again. See `defs.requests`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) -> Iterator[None]:
-    """Let Dagster try the step again, or fail the step with one sentence.
+    """Let Dagster try the step again, or fail the step with the message of the error.
 
     Dagster's RetryPolicy is not used, because it also repeats steps that a user interrupted.
 
@@ -48,8 +48,8 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
         yield
     except (TransientError, Throttled, DatabaseUnavailable, LandingError) as error:
         if retry_number < retries.steps:
-            # This function waits itself and does not use `seconds_to_wait` of RetryRequested, because Dagster does not
-            # react to Ctrl-C while it waits.
+            # This function itself waits. If Dagster waited (`seconds_to_wait` of RetryRequested), it would not react to
+            # Ctrl-C during this time.
             pause = retries.seconds * 2**retry_number
             log.warning("the step is tried again in %g s: %s", pause, error)
             time.sleep(pause)
@@ -74,7 +74,7 @@ def tagged_if_blocked(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def failure(exchange: str, error: Titan10Error) -> dg.Failure:
-    """Return the failure of a step, with the sentence and the class of the error."""
+    """Return the failure of a step, with the message and the class of the error."""
     status = error.status if isinstance(error, FetchError) else None
     metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": status}
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)

@@ -1,4 +1,4 @@
-"""The asset `system/storage`, which applies the storage settings once a day and checks the chunks of TimescaleDB."""
+"""The asset `system/storage`. Once a day it applies the storage settings and checks the chunks of TimescaleDB."""
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
@@ -23,13 +23,13 @@ def storage_asset() -> dg.AssetsDefinition:
         group_name="system",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description="Applies the settings of TimescaleDB. If `timescaledb.retention_days` is set, deletes older "
-        "candles and their ledger rows. The deleted candles are not fetched again.",
+        description="Applies the settings of TimescaleDB. If `timescaledb.retention_days` is set, candles that are "
+        "older than this are deleted with their ledger rows, and are not fetched again.",
         check_specs=[
             dg.AssetCheckSpec(
                 "chunks_are_sound",
                 asset=KEY,
-                description="Warns if there are too many or too small chunks, or if old chunks are not compressed.",
+                description="Warns if chunks are too many or too small, or were not compressed in time.",
             )
         ],
     )
@@ -67,5 +67,6 @@ def storage_schedule() -> dg.ScheduleDefinition:
         at=STORAGE_AT,
         name="keep_storage",
         job=JOB,
-        description="Applies the storage settings. If `timescaledb.retention_days` is set, deletes older candles.",
+        description="Applies the storage settings. If `timescaledb.retention_days` is set, deletes candles that are "
+        "older than this.",
     )

@@ -10,7 +10,7 @@ message when the problem ends.
 | live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
 | settlement | at `settled_by`, a past day of a series that Titan-10 fetches regularly is incomplete | 2 hours |
 | unfinished | a run failed at least 12 hours ago, its days are still missing, and no other run is fetching | 2 hours |
-| series | last week: a changed or ambiguous market, new unit of prices, new values for most of a day, replaced file | 0 |
+| series | last week: changed or ambiguous market, new unit of prices, new values for most of a day, replaced file | 0 |
 
 The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
 has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem without

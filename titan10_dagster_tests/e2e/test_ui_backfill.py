@@ -56,8 +56,9 @@ STOP_SENSOR = "mutation ($id: String!) { stopSensor(id: $id) { ... on Error { me
 ASSETS = "{ assetNodes { assetKey { path } } }"
 JOINS = "bitstamp"  # an exchange of the sandbox that is not in the settings at first
 FORMER = (
-    "okx was removed from titan10.toml, or switched off with `enabled = false`, so nothing of it is fetched. What is "
-    "stored stays. To fetch these days, add [exchanges.okx] again, restart `titan10 up` and launch them again."
+    "okx was removed from titan10.toml, or switched off with `enabled = false`, so its candles are not fetched. Stored "
+    "candles are kept. To fetch these days, add or enable [exchanges.okx] again, restart `titan10 up` and launch the "
+    "backfill again."
 )
 CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for", "explained", "near_others")}
 
