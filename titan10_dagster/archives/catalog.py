@@ -138,7 +138,7 @@ class Unit:
     month: the first day of the month.
     monthly: whether the monthly file is read first.
     daily_days: the days for which daily files are always read. For the other days of a monthly unit, daily files are
-        read only if the monthly file is incomplete.
+        read only if the monthly file is incomplete on the day.
     """
 
     series: Series
@@ -161,10 +161,10 @@ def plan_units(
     The archive can have a slice if four conditions hold:
 
     - The market of the slice is known.
-    - The slice is not older than the archive.
+    - The day of the slice is not before `first_day` of the archive.
     - The archive has files for the timeframe of the slice.
     - At `now` (aware, UTC), the archive has probably published all daily files of the slice. This is assumed if
-      `published_after` has passed since the end of the last of these files.
+      `published_after` has passed since the end of the last day in these files.
 
     `beside`: more slices, which are not read now. They count for the choice between a monthly file and daily files.
     """

@@ -68,7 +68,7 @@ def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
 
 
 def _preferred(archive: Archive, unit: Unit, labels: Iterable[date], cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that are tried first, one for each label that has files."""
+    """Return the file that is tried first for each label. A label without a file of this cadence is left out."""
     files: list[ArchiveFile] = []
     for label in labels:
         files += candidates(archive, unit.series, unit.market, label, cadence)[:1]

@@ -1,4 +1,4 @@
-"""Read the digests that archives publish in a file next to the data file or in the ETag header."""
+"""Read the digests that archives publish: in a file next to the data file, or in the ETag header."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Download candle files over HTTP, verify each against its published digest, and keep the verified files in a cache.
 
-Each file in the cache is complete and verified, because it is written under a temporary name and then renamed. A small
-JSON file records the origin of each file. After a killed backfill, only unfinished files are downloaded again.
+Each file in the cache is complete, because it is written under a temporary name and then renamed. If the archive has no
+digest for a file, the file is kept without verification. A small JSON file records the origin of each file. After a
+killed backfill, only unfinished files are downloaded again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from titan10_dagster.candles.source_files import FileHeaders, SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive
 
-MOST_BYTES = 256 << 20  # if a compressed file has more bytes, its download is stopped
+MOST_BYTES = 256 << 20  # if a compressed file has more bytes than this, its download is stopped
 _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
 # These request headers bypass the caches between the archive and this machine.

@@ -72,7 +72,7 @@ class ArchiveReport:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The parsed rows of a file, and the origin of the file. `daily`: whether it is a daily file."""
+    """The parsed rows of a file, and the origin of the file. `daily`: whether the file is a daily file."""
 
     parsed: ParsedFile
     source: SourceFile
@@ -103,8 +103,8 @@ async def fetch_archive(
 ) -> ArchiveReport:
     """Fetch the slices that the archive has, and pass each slice to `land`.
 
-    Errors of the archive are not raised. Slices that the archive did not deliver are in `ArchiveReport.left`. Errors
-    of `land` are raised.
+    Errors of the archive are not raised. Slices that the archive did not deliver completely are in
+    `ArchiveReport.left`. Errors of `land` are raised.
 
     `land`: a function that stores a fetched slice. Threads call it, one at a time.
     `warn`: a function that is called with a sentence for each file that could not be downloaded, verified or read.
@@ -200,7 +200,8 @@ class _UnitRead:
                 self.reasons[label] = str(error)
                 return
             except ArchiveError as error:
-                # `Unverified` means that the digest file is unusable. `Downloader` has already counted this failure.
+                # `Unverified` is not counted here. If the digest file is unusable, `Downloader` has already counted the
+                # failure. If the digest does not match, only this file is wrong.
                 if not isinstance(error, Unverified):
                     standing.failed(error)
                 self.reasons[label] = f"{file}: {error}"

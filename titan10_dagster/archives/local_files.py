@@ -155,7 +155,10 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
 
 
 def _days(rows: Floats, next_day: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days before `end`. The first day is `next_day`, or the day of the first row if `next_day` is None."""
+    """Yield the days before `end`. The first day is `next_day`, or the day of the first row if `next_day` is None.
+
+    `next_day`, `end`: days since 1970.
+    """
     if next_day is None and not len(rows):
         return
     first = int(rows[0, 0]) // _DAY_MS if next_day is None else next_day

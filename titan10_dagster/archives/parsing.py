@@ -102,7 +102,7 @@ def read_rows(
     number of columns.
 
     `columns`: the column names of a text without a header. If the text has a header, the header is used instead.
-    `header`: more spellings of the six names in a header.
+    `header`: additional spellings of the six names, for a text with a header.
 
     Raises:
         MalformedFile: a column is missing, or the text is not a table.

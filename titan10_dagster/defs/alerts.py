@@ -42,4 +42,7 @@ def sentence(report: AlertReport) -> str:
     if not report.open:
         return "There are no problems that need you."
     failed = f", {report.failed} were not accepted and will be sent again" if report.failed else ""
-    return f"{report.open} alerts are open or not yet due; {report.sent} notifications were sent{failed}."
+    return (
+        f"There are {report.open} alerts, including alerts that are not due yet; {report.sent} notifications were sent"
+        f"{failed}."
+    )

@@ -36,7 +36,8 @@ class FetchConfig(dg.Config):
 
     symbols: list[str] | None = None  # the symbols to fetch; default: all symbols of the exchange in titan10.toml
     refresh: bool = False  # fetch stored days again; changed candles are recorded in `restatements`
-    repair: bool = False  # fetch settled days again if they have a gap without a final reason
+    # Fetch settled days again if they have a gap without a final reason, or if a check for late candles is due.
+    repair: bool = False
     sources: list[str] | None = None  # the sources in order, such as ["archive", "rest"]; default: as in titan10.toml
 
 

@@ -1,7 +1,7 @@
 """The asset checks of `<exchange>/candles` (fetched candles) and `<exchange>/ohlcv` (stored candles).
 
 The module `ingest.findings` decides the result of a check. This module contains names and descriptions, and passes the
-results to Dagster. A run covers many days, but Dagster keeps only one result for each check and run. Therefore the
+results to Dagster. A run can cover many days, but Dagster keeps only one result for each check and run. Therefore the
 result of each day is reported too, so that the UI shows a status for every partition (dagster issues 17005, 32894).
 """
 
@@ -107,7 +107,8 @@ STORE_CHECKS = {
 def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
     """Return the checks of `<exchange>/candles`, which run in one step.
 
-    Each file was already checked against the candle rules when it was written into the landing zone.
+    Files that the same run wrote into the landing zone are already checked against the candle rules (see
+    `ingest.judge`).
     """
     asset = dg.AssetKey([exchange, "candles"])
     descriptions = {check.name: check.description for check in CANDLE_CHECKS}

@@ -1,4 +1,4 @@
-"""Creates the run requests of the sensors, and reads other runs that a new request must consider from Dagster.
+"""Creates the run requests of the sensors, and reads from Dagster which other runs a new request must consider.
 
 These other runs are earlier attempts of the same sensor, failed runs, and runs that are fetching days now.
 """

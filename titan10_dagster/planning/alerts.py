@@ -35,13 +35,13 @@ CALM = timedelta(minutes=15)  # a problem has ended when no check has found it f
 # If no check ran for longer than this, the age of a problem without a message is counted from the next check that finds
 # the problem.
 INTERRUPTED = timedelta(hours=1)
-SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not start an alert of the kind `settlement`
+SETTLEMENT_DAYS = 7  # an alert of the kind `settlement` is only about this many past days
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message
 # Days of a failed run are a problem if they are still not fetched after this time. Repairs have requested them about
 # nine times by then.
 UNFINISHED_AFTER = timedelta(hours=12)
-EVENT_DAYS = 7  # an event of a series keeps its alert open for this many days
+EVENT_DAYS = 7  # an event of a series counts as a problem for this many days
 _DAY = timedelta(days=1)
 
 
@@ -93,7 +93,7 @@ class Alert:
         last_seen: the time of the last check that found the problem.
         notified: the digests of the addresses that received the message about the beginning of the problem.
         notified_over: the digests of the addresses that received the message about the end of the problem.
-        over_at: the time at which the problem ended; None if it has not ended.
+        over_at: the time of the check that ended the alert; None if the problem has not ended.
     """
 
     kind: Kind
@@ -136,7 +136,7 @@ def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: da
     If a delivery fails, it is repeated at the next check, because `pending_addresses` still returns the address.
 
     `conditions`: the problems that exist now.
-    `open_`: the stored alerts that are not done yet.
+    `open_`: the stored alerts that are not done yet (see `is_done`).
     """
     known = {alert.key: alert for alert in open_}
     current = _unexplained({condition.key: condition for condition in conditions}, known)
@@ -199,7 +199,7 @@ def is_done(alert: Alert, addresses: Iterable[str]) -> bool:
 def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -> dict[Key, Condition]:
     """Return the current problems, except for problems that are explained by a blocked exchange.
 
-    A problem is kept if a message about this problem was sent already.
+    If a message about a problem was already sent, the problem is returned even if the exchange is blocked.
     """
     found = {}
     for key, condition in current.items():
@@ -212,7 +212,7 @@ def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -
 
 
 def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert:
-    """Return the alert for a problem that this check found. It is the updated open alert or a new alert."""
+    """Return the alert for a problem that this check found. It is the known alert, updated, or a new alert."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
     # If an address received the former alert but not the message about its end, the address needs no message about the

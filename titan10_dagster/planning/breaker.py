@@ -10,8 +10,8 @@ state, decide, and store the new state under one lock. Otherwise two processes c
 granted to a process for a limited time (the lease). If the process dies, another process gets the probe when the lease
 ends.
 
-Some requests are still in progress when the breaker opens. If they succeed or fail later, the breaker stays open. A ban
-or a request for a pause can still make the current pause longer. All instants are aware and UTC.
+Some requests are still in progress when the breaker opens. If they succeed or fail later, the breaker stays open. Only
+a ban, or a pause that the exchange requests, can make the current pause longer. All instants are aware and UTC.
 
 The pace (`planning/pace.py`) and the last error are stored together with the breaker. A successful request does not
 delete the last error.
@@ -163,7 +163,7 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
     """Return the Health after the exchange requested a rest (a time without requests): open at least until `until`.
 
-    A current pause that ends later is not shortened. The request for a rest does not count as a failure.
+    A current pause that ends later is not shortened. The rest does not count as a failure.
     """
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
@@ -176,7 +176,7 @@ def after_throttling(
 ) -> Health:
     """Return the Health with a slower pace after a throttled request. `requested_at`: the time of this request.
 
-    `rest`: a time without requests that the exchange requested.
+    `rest`: how long to make no requests, as requested by the exchange.
     """
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 

@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
-# Each poll also requests the last candles that are already known, at most this many. A candle between them can have
-# arrived late, or the exchange can have corrected a candle shortly after its end.
+# Each poll also requests the candles before the first new candle, at most this many. Such a candle can arrive late, or
+# the exchange can correct the candle shortly after its end.
 LOOK_BACK = 5
 _DAY = timedelta(days=1)
 

@@ -149,7 +149,7 @@ class RepairPlan:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A day of one or more symbols that has to be fetched again, now or later.
+    """A day that has to be fetched again for one or more symbols, now or later.
 
     rank: the sort key.
     due: whether the time to fetch the day has come.
@@ -293,7 +293,7 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
 def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
     """Return whether a slice must be requested now, because the exchange deletes the missing candles soon.
 
-    The slice is requested once in the time LAST_CHANCE before the exchange deletes the candles.
+    The slice is requested once within LAST_CHANCE before the exchange deletes the candles.
     """
     if served_for is None or not timedelta(0) < served_for <= LAST_CHANCE:
         return False
