@@ -52,9 +52,9 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 AGREES,
                 asset=key,
-                description=f"Compares {SAMPLE} settled slices (a slice is one day of one symbol): the candles in the "
-                "archive's files with the candles from REST. The slices are random and differ each month. Warns about "
-                "values that differ. Stored candles do not change. See `titan10 reconcile`.",
+                description=f"For {SAMPLE} settled slices (a slice is one day of one symbol), compares the candles in "
+                "the archive's files with the candles from REST. The slices are random and differ each month. Warns "
+                "about values that differ. Stored candles do not change. See `titan10 reconcile`.",
             ),
         ],
     )
@@ -99,7 +99,7 @@ def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
         check_name=UNCHANGED,
         passed=not sentences,
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown[0] if shown else f"{files.checked} files were checked, and none was replaced.",
+        description=shown[0] if shown else f"{files.checked} files were checked, and none was replaced or removed.",
         metadata={"files": table([{"file": text} for text in shown])} if shown else {},
     )
 

@@ -45,8 +45,8 @@ class FetchConfig(dg.Config):
 class LandedCandles:
     """The slices of the partitions of a run. An asset passes them, without their candles, to the next asset.
 
-    `landed`: the slices with a file in the landing zone that is not stored yet. This run, or an earlier run that did
-    not store them, wrote these files.
+    `landed`: the slices with a file in the landing zone whose candles are not stored yet. The file was written by this
+    run, or by an earlier run that did not store the candles.
     """
 
     slices: tuple[Slice, ...]

@@ -64,12 +64,12 @@ class CandleCheck:
 
 
 def rule_sentences(concern: Concern) -> str:
-    """Return a text with the sentences of all rules of the concern: the values or the time of a candle."""
+    """Return a text with the sentences of all rules of one concern (the values or the time of a candle)."""
     return " ".join(rule.sentence for rule in RULES if rule.concern is concern)
 
 
 def _rule_check(name: str, concern: Concern) -> CandleCheck:
-    """Return the check for all rules of the concern: the values or the time of a candle.
+    """Return the check for all rules of one concern (the values or the time of a candle).
 
     The description of the check contains the sentences of these rules.
     """

@@ -29,8 +29,9 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=probe_key(exchange),
-        description=f"The behaviour of {exchange}: page size, order, edges of a request, depth, empty minutes, limits, "
-        "the market list, and ccxt's charge for a request. The probe sends at most ten requests for settled candles.",
+        description=f"The behaviour of {exchange}: page size, order of rows, rows at the bounds of a request, number "
+        "of served candles, rows for minutes without trades, limits, the market list, and ccxt's charge for a request. "
+        "The probe sends at most ten requests for settled candles.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,

@@ -81,7 +81,7 @@ def plan_after(
     attempts: earlier repairs.
     under_way: the exchanges for which a queued or running run, or an active backfill, fetches days. Repairs and runs of
         the autopilot do not count.
-    failed: the days that failed runs requested.
+    failed: the days of failed runs.
 
     If the autopilot is off, repairs also fetch days that REST no longer serves, if the archive possibly has them.
     """

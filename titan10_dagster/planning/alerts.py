@@ -215,8 +215,8 @@ def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert
     """Return the alert for a problem that this check found. It is the known alert, updated, or a new alert."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
-    # If an address received the former alert but not the message about its end, the address needs no message about the
-    # new alert.
+    # If an address received the message about the beginning of the former problem, but not about its end, the address
+    # needs no message about the beginning of the new problem.
     informed = known.notified - known.notified_over if known is not None else frozenset[str]()
     return Alert(condition.kind, condition.subject, condition.message, now, now, notified=informed)
 

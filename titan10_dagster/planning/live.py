@@ -66,8 +66,8 @@ def plan_poll(
 ) -> LivePlan | None:
     """Return the request for one series at `now` (aware, UTC); None if all candles that have ended are known.
 
-    known: the slices of yesterday and today in the ledger. If there are none, polling usually starts with today. If the
-        exchange serves only its last candles, polling starts with the first of these candles that is not older than
+    known: the slices of yesterday and today in the ledger. If there are none, polling starts with today. Exception: if
+        the exchange serves only its newest candles, polling starts with the oldest of these candles, but not before
         yesterday.
     page_size: the maximum number of candles in a page.
     depth: the number of newest candles that the exchange serves; None means all candles.

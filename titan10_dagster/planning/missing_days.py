@@ -1,7 +1,7 @@
 """Find the days without a ledger row, and classify them as holes or history.
 
 The days of a hole should be in the database, and the repair sensor fetches these days. The days of history were never
-requested, and a backfill or the autopilot fetches these days.
+requested, or only by the autopilot. A backfill or the autopilot fetches these days.
 
 | days without a ledger row | class | probable reason |
 |-|-|-|
@@ -13,8 +13,7 @@ requested, and a backfill or the autopilot fetches these days.
 A series is on duty if Titan-10 fetches its days regularly. Live polling fetches a day on the same day, and the daily
 settlement fetches a day on the next day. The first day that was fetched in this way is the first day on duty. If a user
 only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are history, and
-they are not repaired.
-Each symbol has its own first day on duty.
+they are not repaired. Each symbol has its own first day on duty.
 """
 
 from __future__ import annotations
@@ -141,13 +140,13 @@ def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> M
 
 
 def still_missing(missing: Missing, failed: Iterable[FailedRequest]) -> list[MissingDays]:
-    """Return the missing days that failed runs should have fetched. Both holes and history are searched."""
+    """Return the missing days of failed runs. Both holes and history are searched."""
     every = Missing((), (*missing.holes, *missing.history))
     return list(with_failed_requests(every, failed).holes)
 
 
 def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:
-    """Return the symbols that failed runs should have fetched, by missing day."""
+    """Return the symbols of failed runs for each missing day that such a run should have fetched."""
     found: dict[date, frozenset[str]] = {}
     for request in requests:
         if request.exchange != missing.exchange:
