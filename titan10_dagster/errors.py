@@ -4,31 +4,32 @@ Each text says what happened, to which series or day, and what to do next.
 
 Titan10Error
 ├── SettingsError             titan10.toml, .env or the environment contains an unknown or invalid value
-├── StoreError                the database refused a statement
+├── StoreError                an operation on the database failed. If this class itself is raised, the database rejected
+│   │                         a statement, or the stored data does not allow the operation
 │   ├── DatabaseUnavailable   the database cannot be reached; nothing was committed, so a retry is safe
 │   │   └── WriteUnderWay     another write of the same exchange held its lock for too long
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a file in the landing zone cannot be read or written
 ├── ArchiveError              a candle file could not be downloaded or cannot be used
 │   └── MalformedFile         the file does not contain the candles that its name describes
-└── FetchError                an exchange did not serve candles. If this class itself is raised, the exchange rejected
-    │                         the request, and would reject the same request again
+└── FetchError                an exchange did not serve candles. If this class itself is raised, the process does not
+    │                         repeat the request. For example, the exchange would reject the same request again
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
     │   ├── MalformedAnswer   the answer is not in the exchange's format: repeated, then reported
     │   ├── Maintenance       the exchange says that it is down: repeated later
-    │   ├── Stalled           this process did not run until the request had timed out: repeated; the exchange is not
-    │   │                     the cause
+    │   ├── Stalled           the request timed out because this process stood still: repeated; the exchange is not the
+    │   │                     cause
     │   └── ProxyFailed       the proxy failed: repeated; the exchange is not the cause
-    ├── Throttled             429 or similar: requests pause for `retry_after`, and are slower afterwards. If this
-    │                         repeats, the error becomes BreakerOpen
+    ├── Throttled             429 or similar: requests pause for `retry_after`, and are slower afterwards. If the
+    │                         repeated requests fail in this way too, BreakerOpen is raised
     ├── Blocked               no request is allowed before `until`
-    │   ├── Banned            418 or similar: the breaker opens until `until`; not repeated
+    │   ├── Banned            418 or similar: the breaker stays open until `until`; not repeated
     │   └── BreakerOpen       no request was made: the breaker is open until `until`
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
-    │                         ten minutes, then for longer times. An error without HTTP status means that this
-    │                         machine's clock is wrong
+    │                         ten minutes, then for longer times. An error without HTTP status has a cause on this
+    │                         side: a wrong clock, a proxy that requires a login, or an untrusted certificate
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
-    ├── MarketChanged         the symbol belonged to another market on these days; they are not fetched
+    ├── MarketChanged         on the requested days, the symbol belonged to another market; these days are not fetched
     └── Postponed             no request was made: the exchange's pace allows it only after the deadline of the poll
 """
 
@@ -36,12 +37,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-# Sentences at the end of an error about a request. They are true only as long as the process repeats the request.
+# Sentences at the end of the text of an error. They are true only as long as the process repeats the request.
 PROMISES = (" The request is repeated later.", " The request is repeated.")
 
 
 def without_promises(text: str, instead: str = "") -> str:
-    """Return the text of an error without the promises to repeat a request. `instead`: the text in their place."""
+    """Return the text of an error without the promises to repeat a request. `instead` replaces each promise."""
     for promise in PROMISES:
         text = text.replace(promise, instead)
     return text
@@ -56,7 +57,7 @@ class SettingsError(Titan10Error):
 
 
 class StoreError(Titan10Error):
-    """The database refused a statement."""
+    """An operation on the database failed, for example because the database rejected a statement."""
 
 
 class DatabaseUnavailable(StoreError):
@@ -97,7 +98,7 @@ class FetchError(Titan10Error):
 
 
 class TransientError(FetchError):
-    """A fault that goes away by itself. The request is repeated with exponential backoff and jitter."""
+    """A fault that usually goes away by itself. The request is repeated with exponential backoff and jitter."""
 
 
 class MalformedAnswer(TransientError):
@@ -109,7 +110,7 @@ class Maintenance(TransientError):
 
 
 class Stalled(TransientError):
-    """The request timed out while this process did not run, so the exchange has possibly answered in time."""
+    """The request timed out while this process stood still. The exchange has possibly answered in time."""
 
 
 class ProxyFailed(TransientError):
@@ -117,7 +118,7 @@ class ProxyFailed(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange refused a request because of too many requests. `retry_after`: the requested pause."""
+    """The exchange refused a request because of too many requests. `retry_after`: the time to pause."""
 
     def __init__(
         self,
@@ -159,7 +160,8 @@ class BreakerOpen(Blocked):
 class Refused(FetchError):
     """The exchange does not serve this address, region or account.
 
-    If there is no status, the clock of this machine is wrong.
+    If there is no status, the exchange is not the cause. Then this machine's clock is wrong, a proxy requires a login,
+    or the server's certificate is not trusted.
     """
 
 
@@ -168,7 +170,10 @@ class UnknownSymbol(FetchError):
 
 
 class MarketChanged(FetchError):
-    """The symbol belonged to another market on these days. The exchange would return candles of the current market."""
+    """On the requested days, the symbol belonged to another market. These days are not fetched.
+
+    The exchange would return candles of the current market for these days.
+    """
 
 
 class Postponed(FetchError):

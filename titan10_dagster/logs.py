@@ -3,7 +3,7 @@
 Each process that runs Titan-10's code calls `configure` once: commands, the code server and runs. From then on,
 Titan-10's modules, libraries and Dagster's runs log through one handler, with the same fields. `run`, `job`, `step` and
 `partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line.
-Therefore the removal covers every line, also lines of libraries and tracebacks. Two kinds of texts are removed: the
+Therefore no line is missed, also no line of a library or a traceback. Two kinds of texts are removed: the
 values of secret settings such as passwords, and texts that look like a secret.
 
 These lines do not go to Dagster's event log, because each line in the event log stays in the database for ever.
@@ -34,7 +34,7 @@ _SHORTEST_SECRET = 4  # characters; shorter secrets stay visible, because they a
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
-    # `sign` and `auth` do not count if they are parts of other words, such as signal or author
+    # `sign` and `auth` do not match inside other words, such as signal or author
     r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"
 )
 _PATTERNS = (
@@ -71,9 +71,9 @@ def about(**fields: str | None) -> AbstractContextManager[None]:
 def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
     """Set up the logging of this process by the settings `logs`. A second call replaces the handler of the first call.
 
-    `level`: a level in place of the level of the settings. `stream`: a stream in place of standard error. Standard
-    error is looked up for each line, because Dagster replaces standard error by files. If Dagster is already imported,
-    its runs and processes log in the same way.
+    `level`: replaces the level in the settings. `stream`: replaces standard error. Without `stream`, each line goes to
+    the current `sys.stderr`, because Dagster replaces standard error by files. If Dagster is already imported, its
+    runs, sensors and schedules in this process log in the same way.
     """
     chosen = _chosen(settings.logs, stream or sys.stderr)
     structlog.configure(
@@ -107,7 +107,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return the values that must not be logged, the longest first: secret settings, and the secret parts of URLs."""
+    """Return the texts that must not be logged, the longest first: secret settings, and the secret parts of URLs."""
     spelled: set[str] = set()
     for name, value in _secret_values("", settings):
         for secret in _parts(name, value):
@@ -209,15 +209,16 @@ def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 def _parts(name: str, value: str) -> Iterator[str]:
     """Yield the secret parts of a secret setting.
 
-    In the URL of a database or proxy, the password is secret. In the URL of an alert service, each part that is not an
-    ordinary word is secret too.
+    In the URL of a database or proxy, the password is secret. In the URL of an alert service, the whole text after
+    `://` is secret, and also each of its parts that is not an ordinary word. A value that is not a URL is secret as a
+    whole.
     """
     scheme, separator, rest = value.partition("://")
     if not separator:
         yield value
     elif name.startswith(".alerts") and scheme != "file":
         yield rest
-        # Ordinary words are left out. Otherwise `services` or `binance` in a path would be hidden in every log line.
+        # Ordinary words in the URL, such as `services`, are left out. Otherwise they would be hidden in every log line.
         for part in re.split(r"[/:@?&=,]", rest):
             if len(part) >= 6 and not _WORD.fullmatch(part):
                 yield part

@@ -46,7 +46,7 @@ from titan10_dagster.settings_files import require_file
 PREFIX = "TITAN10_"
 # Variables that begin with TITAN10_ but are not settings: the project folder, and the variables of the tests.
 HOME, OF_TESTS = f"{PREFIX}HOME", f"{PREFIX}TEST_"
-# The number of names in the path of a setting, for sections where it is not two. `server.port`, for example, has two.
+# The number of names in the path of a setting, by section. All other settings have two names, such as `server.port`.
 DEPTHS = {"data": 1, "first_day": 1, "exchanges": 3, "selection": 3}
 # Upper limits. With larger values, a date that is computed from a setting could be outside the calendar.
 MOST_DAYS = 36_500
@@ -65,7 +65,7 @@ class DatabaseSettings(_Section):
 
     url: SecretStr | None = Field(None, description="PostgreSQL URL; if empty, the embedded PostgreSQL is used")
     dagster_url: SecretStr | None = Field(
-        None, description="PostgreSQL URL for Dagster's own tables; if empty, the schema `dagster` of the same database"
+        None, description="PostgreSQL URL for Dagster's tables; if empty, the schema `dagster` of the candles' database"
     )
     max_connections: int = Field(4, ge=1, le=100, description="largest number of connections of one process")
 
@@ -79,9 +79,9 @@ class DatabaseSettings(_Section):
 
 
 class TimescaleSettings(_Section):
-    """The storage of candles in TimescaleDB. On plain PostgreSQL only the retention has an effect."""
+    """The storage of candles in TimescaleDB. On plain PostgreSQL only `retention_days` has an effect."""
 
-    chunk_days: int = Field(7, ge=1, le=366, description="days of candles in one chunk; applies to new chunks")
+    chunk_days: int = Field(7, ge=1, le=366, description="days of candles in one chunk; a change applies to new chunks")
     compress_after_days: int = Field(7, ge=1, le=MOST_DAYS, description="age in days at which chunks are compressed")
     retention_days: int | None = Field(
         None,
@@ -103,12 +103,10 @@ class CheckSettings(_Section):
         0.01,
         ge=0,
         le=1,
-        description="the checks `valid` and `on_grid` are errors, not warnings, if more than this share of the "
-        "rows of a symbol and day is broken; see also broken_rows",
+        description="the checks `valid` and `on_grid` fail with an error instead of a warning if more than this share "
+        "of the rows of a symbol and day is broken, and if more rows than `checks.broken_rows` are broken",
     )
-    broken_rows: int = Field(
-        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, whatever their share"
-    )
+    broken_rows: int = Field(3, ge=0, description="number of broken rows of a symbol and day that only cause a warning")
     unexplained_share: float = Field(
         0.05,
         ge=0,
@@ -119,26 +117,28 @@ class CheckSettings(_Section):
     stray_bp: float = Field(
         100,
         gt=0,
-        description="a close deviates if it is this many basis points away from the median of three or more exchanges",
+        description="a close deviates if it is over this many basis points away from the median of 3 or more exchanges",
     )
     stray_share: float = Field(
-        0.05, ge=0, le=1, description="the check `near_others` warns if more than this share of a day's minutes deviate"
+        0.05, ge=0, le=1, description="the check `near_others` warns if more than this share of a symbol's day deviates"
     )
 
 
 class SelectionSettings(_Section):
-    """The order in which the view `preferred` chooses an exchange, if several have a candle."""
+    """The order in which the view `preferred` chooses from several exchanges that have the same candle."""
 
     order: Names = Field(
-        (), description="order of exchanges for the view `preferred`, first choice first; if empty, as in titan10.toml"
+        (),
+        description="exchanges in the order in which the view `preferred` chooses them; other exchanges are not used; "
+        "if empty, all exchanges in the order of the sections [exchanges.<id>] in titan10.toml",
     )
     symbols: dict[str, Names] = Field(
-        {}, description="order for single symbols; for such a symbol, other exchanges are never used"
+        {}, description="order for single symbols; only the exchanges in a symbol's list are used for this symbol"
     )
 
     @property
     def named(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the lists of exchanges, each with the key of its setting."""
+        """Return each list of exchanges in this section, by the key of its setting."""
         by_key = {"selection.order": self.order}
         for symbol, order in self.symbols.items():
             by_key[f"selection.symbols.{symbol}"] = order
@@ -150,7 +150,7 @@ class RetrySettings(_Section):
 
     steps: int = Field(2, ge=0, le=10, description="number of times a failed step is repeated")
     seconds: float = Field(
-        30, ge=0, le=3600, description="seconds before the first repetition; each next pause is twice as long"
+        30, ge=0, le=3600, description="seconds before the first repetition; each later pause is twice the one before"
     )
 
 
@@ -161,7 +161,7 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """The limits for data that is no longer needed, in days. `archive_gb` is in gigabytes. 0: no limit."""
+    """How long data is kept that is no longer needed, in days. `archive_gb` is in gigabytes. 0: no limit."""
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"
@@ -190,13 +190,13 @@ class AlertSettings(_Section):
         (), description="recipients of alerts as apprise URLs, such as tgram://, mailto:// or file:///path"
     )
     breaker_open_minutes: int = Field(
-        60, ge=1, le=MOST_MINUTES, description="alert when an exchange is blocked for this many minutes"
+        60, ge=1, le=MOST_MINUTES, description="alert when an exchange has been blocked for this many minutes"
     )
-    gap_days: int = Field(3, ge=1, le=MOST_DAYS, description="alert when candles stay unexplained for this many days")
+    gap_days: int = Field(3, ge=1, le=MOST_DAYS, description="alert when gaps have been `unknown` for this many days")
     live_lag_minutes: int = Field(
-        60, ge=1, le=MOST_MINUTES, description="alert when polling stores nothing of an exchange for this many minutes"
+        60, ge=1, le=MOST_MINUTES, description="alert when an exchange has had no polled candle for this many minutes"
     )
-    settled_by: time = Field(time(6), description="alert if yesterday is incomplete at this UTC time; 03:00 or later")
+    settled_by: time = Field(time(6), description="alert if yesterday is incomplete at this UTC time (03:00 or later)")
 
     @field_validator("urls")
     @classmethod
@@ -218,7 +218,7 @@ class AlertSettings(_Section):
 class AutopilotSettings(_Section):
     """The automatic fetching of history that no run has requested yet."""
 
-    enabled: bool = Field(False, description="fetch all missing history, in parts, back to the start of each exchange")
+    enabled: bool = Field(False, description="fetch all missing history, in parts, back to each exchange's `start`")
     order: Order = Field(Order.NEWEST_FIRST, description="which history is fetched first: newest_first or oldest_first")
 
 
@@ -238,7 +238,7 @@ class ServerSettings(_Section):
 
     host: str = Field("127.0.0.1", description="address on which the Dagster UI listens")
     allowed_hosts: Names = Field(
-        (), description="further host names of the UI, such as that of a proxy; 127.0.0.1 and localhost are allowed"
+        (), description="host names of the UI besides 127.0.0.1 and localhost, such as the name of a proxy"
     )
     port: int = Field(3000, ge=0, le=65535, description="port of the Dagster UI; 0: any free port")
     postgres_port: int = Field(54310, ge=0, le=65535, description="port of the embedded PostgreSQL; 0: any free port")
@@ -255,13 +255,13 @@ class ExchangeSettings(_Section):
         ge=values.FIRST_DAY, description="first UTC day to fetch; earlier days cost no request and stay empty"
     )
     days_per_run: int | None = Field(
-        None, ge=1, le=366, description="days in one run of a backfill; if empty, this depends on the exchange's speed"
+        None, ge=1, le=366, description="days in one run of a backfill; if empty, based on the exchange's speed"
     )
     sources: Names = Field(
-        ("rest",), min_length=1, description="sources of candles in order of use: archive (files of the exchange), rest"
+        ("rest",), min_length=1, description="sources in order of use: archive (files of the exchange), rest (its API)"
     )
-    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url or its own address")
-    base_url: str | None = Field(None, description="address to use in place of the exchange's own, such as a sandbox")
+    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url, or else its own one")
+    base_url: str | None = Field(None, description="address that replaces the exchange's own, such as a sandbox's")
     proxy: SecretStr | None = Field(
         None,
         description="URL of a proxy: http://, https://, socks5:// or socks5h:// (socks5h: the proxy resolves host "
@@ -311,7 +311,7 @@ class Settings(BaseSettings):
     toml_file: ClassVar[Path | None] = None  # `load` makes a subclass of Settings that has the path
 
     data: Annotated[Path, BeforeValidator(values.parse_folder)] = Field(
-        Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs"
+        Path(".titan10"), description="folder for the embedded PostgreSQL, landed files, archive files and logs"
     )
     first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
         values.FIRST_DAY,
@@ -370,7 +370,7 @@ class Settings(BaseSettings):
 
     @property
     def preferences(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the order of exchanges for each symbol. The key "*" has the order for all other symbols."""
+        """Return the order of exchanges by symbol. "*": for all symbols that are not in `selection.symbols`."""
         return {"*": self.selection.order or tuple(self.exchanges), **self.selection.symbols}
 
     @property
@@ -401,7 +401,7 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the project folder: TITAN10_HOME, or the current folder (SettingsError if the folder was deleted)."""
+    """Return the project folder: TITAN10_HOME, or the current folder. SettingsError: the current folder was deleted."""
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:
@@ -411,7 +411,7 @@ def home() -> Path:
 
 
 def load(folder: Path | None = None) -> Settings:
-    """Return the settings of `folder` (default: `home()`). Relative paths in the settings start at this folder.
+    """Return the settings of `folder` (default: `home()`). Relative paths in the settings are relative to this folder.
 
     Raises:
         SettingsError: a key is unknown, missing or invalid, or a file cannot be read. The text has a line per fault.
@@ -437,7 +437,7 @@ def load(folder: Path | None = None) -> Settings:
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     """Raise SettingsError for a misspelt variable. pydantic-settings would silently ignore the variable."""
     for variable in environment:
-        name = variable.upper()  # pydantic-settings ignores upper and lower case in the names of variables
+        name = variable.upper()  # pydantic-settings treats upper and lower case in names of variables alike
         if not name.startswith(PREFIX) or name == HOME or name.startswith(OF_TESTS):
             continue
         path = name.removeprefix(PREFIX).lower().split("__")

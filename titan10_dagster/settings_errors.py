@@ -43,7 +43,7 @@ _SENTENCES = {
 
 
 def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> str:
-    """Return a sentence that suggests the known names close to `name`, or lists all known names if no name is close."""
+    """Return a sentence with the known names that are similar to `name`, or with all known names if none is similar."""
     allowed = sorted(known)
     folded = get_close_matches(name.casefold(), {known_name.casefold() for known_name in allowed}, n=3)
     close = [known_name for match in folded for known_name in allowed if known_name.casefold() == match]
@@ -52,7 +52,7 @@ def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> 
     elif allowed:
         hint = f"allowed are {', '.join(allowed)}."
     else:
-        hint = "there is none."
+        hint = "there are no names to choose from."
     return f"{where or repr(where)}: {sentence}; {hint}"
 
 
@@ -81,8 +81,8 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
     section = settings
     model: Any = settings
     for part in path:
-        # In a dict of sections, such as `exchanges`, the next part of the path is a key that the user chose, so it is
-        # not a field of a model.
+        # A dict of sections, such as `exchanges`, is not a model. The next part of the path is then a key that the user
+        # chose, and the type of its section is the last argument of the dict's type.
         model = section.model_fields[part].annotation if model is section else get_args(model)[-1]
         if isinstance(model, type) and issubclass(model, BaseModel):
             section = model
@@ -92,7 +92,7 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 def unreadable_variable(message: str, prefix: str) -> str:
     """Return a message for a section with a variable that is not valid JSON.
 
-    The message contains the variables of the section. The message of pydantic-settings contains only the section.
+    The message of pydantic-settings contains only the section. This message also contains the section's variables.
     """
     section = message.split('"')[1]
     whole = f"{prefix}{section.upper()}"

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from titan10_dagster.errors import SettingsError
 
-# A line with a login in a URL, with alert URLs or with a password. Comments do not count.
+# Matches a line with a login in a URL, with alert URLs or with a password. Comments do not match.
 _SECRET = re.compile(r"^[^#\n]*(://[^/\s\"']+@|urls\b.*://|password\w*\s*=\s*\S)", re.IGNORECASE | re.MULTILINE)
 
 
 def require_file(toml_file: Path, variable: str) -> None:
-    """Raise SettingsError if titan10.toml is missing. pydantic-settings would silently use an empty file.
+    """Raise SettingsError if titan10.toml is missing, or if titan10.toml or .env cannot be read.
 
-    `variable`: the environment variable with the folder of the file.
+    pydantic-settings would silently treat a missing file as an empty file. `variable`: the environment variable with
+    the folder of titan10.toml.
     """
     try:
         _refuse_other_kinds(toml_file)

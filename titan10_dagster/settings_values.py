@@ -45,7 +45,10 @@ def parse_timeframe(value: object) -> Timeframe:
 
 
 def parse_names(value: object) -> object:
-    """Return a list of names from an environment variable: `A, B` or the JSON list `["A", "B"]`."""
+    """Return a list of names from an environment variable: `A, B` or the JSON list `["A", "B"]`.
+
+    Other values than texts are returned unchanged.
+    """
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -141,7 +144,7 @@ def check_alert_url(url: str) -> None:
 
 
 def check_symbols(symbols: Sequence[str]) -> None:
-    """Refuse symbols that are not spot symbols or cannot be part of a file name, and symbols that are listed twice."""
+    """Refuse symbols that are not spot symbols, that cannot be part of a file name, or that are listed twice."""
     for symbol in symbols:
         _check_symbol(symbol)
     duplicates = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
@@ -167,7 +170,7 @@ def _check_symbol(symbol: str) -> None:
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Refuse names that are not sources of candles, and names that are listed twice."""
+    """Refuse names that are not sources of candles, and a list with the same name twice."""
     for source in sources:
         if source not in SOURCES:
             raise ValueError(f"{source!r} is not a source of candles; write one or both of {', '.join(SOURCES)}")
@@ -195,7 +198,7 @@ def check_exchange_id(where: str, exchange: str) -> None:
 
 
 def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
-    """Refuse a timeframe if the exchange does not have it, or if its candles do not begin on the UTC grid."""
+    """Refuse a timeframe that the exchange does not have, or whose candles do not begin on the UTC grid."""
     reason = _why_not(exchange, timeframe.name)
     if reason is not None:
         allowed = [name for name in TIMEFRAMES if _why_not(exchange, name) is None]
@@ -206,7 +209,7 @@ def _why_not(exchange: str, timeframe: str) -> str | None:
     """Return why candles of this length cannot be fetched from the exchange; None if they can be fetched."""
     if timeframe not in _timeframes_of(exchange):
         return f"it has no {timeframe} candles"
-    if timeframe == "1m":  # 1m candles always begin on the UTC grid
+    if timeframe == "1m":  # all exchanges begin 1m candles on the UTC grid, apart from single broken days
         return None
     # The import takes a third of a second, and only settings with longer candles need it.
     from titan10_dagster.exchanges.venues.registry import venue_of
@@ -219,7 +222,7 @@ def _why_not(exchange: str, timeframe: str) -> str | None:
 
 @cache
 def _timeframes_of(exchange: str) -> frozenset[str]:
-    """Return the names of the timeframes that ccxt lists for the exchange."""
+    """Return the names of the timeframes that the exchange has according to ccxt."""
     import ccxt
 
     return frozenset(getattr(ccxt, exchange)().timeframes or {})

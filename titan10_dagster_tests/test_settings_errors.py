@@ -57,4 +57,4 @@ def test_the_variable_that_set_a_key_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_close_names_are_suggested_and_few_names_are_listed() -> None:
     assert unknown_name("x", "binanse", ["binance", "kraken"], "no") == "x: no; did you mean binance?"
     assert unknown_name("x", "zzz", ["b", "a"], "no") == "x: no; allowed are a, b."
-    assert unknown_name("x", "zzz", [], "no") == "x: no; there is none."
+    assert unknown_name("x", "zzz", [], "no") == "x: no; there are no names to choose from."

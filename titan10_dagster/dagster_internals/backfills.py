@@ -1,6 +1,6 @@
-"""Reads which backfills of the UI are still creating runs.
+"""Reads the assets of unfinished backfills and runs from Dagster's tables.
 
-`DagsterInstance.get_backfills` is public, but its filter and the states in the filter are private.
+`DagsterInstance.get_backfills` is public, but the types of its filter are private.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def assets_under_way(url: str) -> set[dg.AssetKey]:
     Therefore the result is empty if there are no tables, or if the database does not answer.
     """
     try:
-        # This raises an error soon if the database does not answer. PatientRunStorage would try again for two minutes.
+        # If the database does not answer, this raises an error soon. PatientRunStorage would try for two minutes.
         connect(url).close()
     except Titan10Error:
         return set()

@@ -23,8 +23,8 @@ def latest_materializations(
 ) -> dict[str, Target]:
     """Return the latest materialization of each given partition, in the form that `AssetCheckEvaluation` expects."""
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partitions)
-    # The newest records come first, and the limit applies to all partitions together. If a partition has very many new
-    # records, the records of other partitions are possibly not read.
+    # The newest records come first, and the limit applies to all partitions together. If one partition has very many
+    # newer records, the records of other partitions are possibly not read.
     records = instance.fetch_materializations(wanted, limit=10 * len(partitions)).records
     targets: dict[str, Target] = {}
     for record in reversed(records):

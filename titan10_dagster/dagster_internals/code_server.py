@@ -2,8 +2,8 @@
 
     python -m titan10_dagster.dagster_internals.code_server --socket PATH --module-name titan10_dagster.definitions
 
-Dagster starts each run as a new Python process. Its imports take three seconds of CPU time, and live polling would
-need these three seconds every minute. Here a run is a copy of a template process that has already imported everything
+Dagster starts each run as a new Python process. The imports of a run take three seconds of CPU time, and live polling
+would need this time every minute. Here a run is a copy of a template process that has already imported everything
 (the "forkserver" of multiprocessing). The template process has no connections and no Python threads, and each copy
 shares its memory. This works on Linux only, because system libraries of macOS do not work after a fork.
 
@@ -82,7 +82,7 @@ class ForkingApiServer(server.DagsterApiServer):
 
 
 def main() -> None:
-    """Run the code server until a signal. The command has the same arguments as `dagster api grpc`."""
+    """Run the code server until it receives a signal. The command has the same arguments as `dagster api grpc`."""
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
     if "--socket" in sys.argv:
@@ -97,7 +97,7 @@ def main() -> None:
 def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) -> list[str]:
     """If a code server on this socket was starting runs before `began`, mark these runs as failed. Return their ids.
 
-    If such a run starts later after all, it finds that it is marked as failed, and ends.
+    If the process of such a run starts later, it finds that its run is marked as failed, and ends.
     """
     lost = []
     starting = RunsFilter(statuses=[DagsterRunStatus.STARTING], updated_before=began)
@@ -111,9 +111,9 @@ def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) ->
 def _clean_up_after_last_server(socket: str, began: datetime) -> None:
     """If the last code server on this socket was still starting runs, mark these runs as failed.
 
-    This runs in a thread, because the storage waits if the database does not answer yet. A Dagster instance creates
-    missing tables, and another process may be creating these tables at this moment. Therefore an instance is opened
-    only if there are such runs.
+    This function runs in a thread, because the storage waits if the database does not answer yet. A Dagster instance
+    creates missing tables, and another process may be creating these tables at this moment. Therefore an instance is
+    opened only if runs are being started.
     """
     url = os.environ.get(URL_VARIABLE)
     if url and are_runs_starting(url):
@@ -133,8 +133,8 @@ def are_runs_starting(url: str) -> bool:
 def _keep_sockets_in(folder: Path) -> None:
     """Let multiprocessing create its socket in this folder, and delete the sockets of killed code servers.
 
-    By default, multiprocessing creates a new folder in /tmp for each code server. The folder would not be deleted when
-    `titan10 up` ends.
+    By default, multiprocessing creates a new folder in /tmp for each code server, and `titan10 up` would not delete
+    this folder at its end.
     """
     for unused in folder.glob("listener-*"):
         unused.unlink(missing_ok=True)

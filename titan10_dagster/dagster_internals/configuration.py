@@ -1,6 +1,7 @@
-"""The checks of dagster.yaml and workspace.yaml before Dagster reads them.
+"""Checks of dagster.yaml and workspace.yaml, before Dagster reads these files.
 
-Dagster reports a misspelled key with a stack trace in each of its processes. This module reports it in one sentence.
+Dagster reports a misspelled key with a stack trace in each of its processes. This module reports such a mistake in
+one sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _KEYS = 60  # a message shows at most this many characters of Dagster's list of 
 
 
 def fault_of_instance(file: Path) -> str:
-    """Return the mistake in a dagster.yaml, or "" if there is none. Classes in the file are imported."""
+    """Return the mistake in a dagster.yaml, or "" if there is none. The classes that the file names are imported."""
     return _fault(file, lambda _: _load_instance(file))
 
 
@@ -45,7 +46,7 @@ def _fault(file: Path, check: Callable[[Mapping[str, object]], object]) -> str:
         return f"it is not valid YAML: {line}{error.problem}"
     except DagsterInvalidConfigError as error:
         return "; ".join(_sentence(fault.message) for fault in error.errors) or _first_line(error)
-    except Exception as error:  # noqa: BLE001  # for a wrong file Dagster's reader raises errors of any type
+    except Exception as error:  # noqa: BLE001  # Dagster's reader raises errors of any type if a file is wrong
         return _first_line(error)
     return ""
 
@@ -60,7 +61,7 @@ def _load_instance(file: Path) -> None:
 
 def _check_class(data: ConfigurableClassData) -> None:
     named: Any = getattr(importlib.import_module(data.module_name), data.class_name)
-    # Environment variables in the config are not read, because Titan-10 sets some of them later.
+    # The environment variables that the config names are not read, because Titan-10 sets some of them later.
     result = validate_config(resolve_to_config_type(named.config_type()), data.config_dict)
     if not result.success:
         raise DagsterInvalidConfigError("a wrong config", result.errors, data.config_dict)  # type: ignore[no-untyped-call]
@@ -69,7 +70,8 @@ def _check_class(data: ConfigurableClassData) -> None:
 def _sentence(message: str) -> str:
     """Return Dagster's message in one sentence.
 
-    The message lists all possible keys. If a key is misspelled, the most similar key replaces this list.
+    Dagster's message lists all possible keys. If the message is about an unknown key, the most similar key replaces the
+    list. If no key is similar, the list is left out.
     """
     stated, _, expected = message.partition(" Expected: ")
     stated = stated.rstrip(".").replace("Received unexpected config entry", "there is no key")

@@ -71,7 +71,7 @@ def _create(cursor: psycopg2.extensions.cursor) -> None:
     try:
         cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
     except psycopg2.errors.UniqueViolation:
-        return  # another process has created the schema at the same time
+        return  # another process created the schema at the same time
     except psycopg2.errors.InsufficientPrivilege:
         raise StoreError(
             f"This role is not allowed to create the schema {DAGSTER_SCHEMA}: let the database's owner run "
@@ -80,14 +80,14 @@ def _create(cursor: psycopg2.extensions.cursor) -> None:
 
 
 def _claim(cursor: psycopg2.extensions.cursor) -> None:
-    """Write our schema into the comment of the schema `dagster`, unless a comment exists."""
+    """Write the name of our candle schema into the comment of the schema `dagster`, if it has no comment yet."""
     cursor.execute(
         "SELECT obj_description(to_regnamespace(%s), 'pg_namespace') IS NULL, current_schema()", (DAGSTER_SCHEMA,)
     )
     is_free, ours = cursor.fetchone() or (False, None)
     if not is_free or ours is None:
         return
-    # These errors are raised if this role does not own the schema, or if another process writes the comment now.
+    # These errors are raised if this role does not own the schema, or if another process is writing the comment.
     with suppress(psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InternalError_):
         cursor.execute(
             sql.SQL("COMMENT ON SCHEMA {} IS {}").format(

@@ -35,7 +35,7 @@ def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 @contextmanager
 def canceled_if_interrupted(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Mark the run as cancelled if an interruption ends the run between two steps."""
+    """Mark the run as cancelled if an interruption (Ctrl-C or SIGTERM) ends the run between two steps."""
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
@@ -55,7 +55,7 @@ def mark_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def failure_of_run(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return the reasons why a run failed outside of its steps, for example a resource that could not be created."""
+    """Return the reasons why a run failed outside of its steps, for example because a resource could not be created."""
     reasons = []
     for event in result.all_events:
         if event.is_run_failure:

@@ -1,11 +1,12 @@
-"""The run launcher of dagster.yaml: Dagster's launcher with an additional check whether the process of a run exists.
+"""The run launcher of dagster.yaml: Dagster's launcher, which also checks whether the process of a run still exists.
 
-With Dagster's own launcher, only the code server detects that a run has ended (killed, out of memory), within half a
-second. If the code server itself is killed, its runs stay "started" forever, and block the pool of their exchange.
+With Dagster's own launcher, only the code server notices that the process of a run has died (killed, out of memory). It
+notices this within half a second. If the code server itself is killed, its runs stay "started" forever, and block the
+pool of their exchange.
 
-Therefore the daemon's run monitoring makes two checks with this launcher. First, it requests the list of running runs
-from the code server. Second, it checks the process of the run in the operating system. The run's log contains the id of
-this process. The first check alone is not sufficient. If the database does not answer when the code server records a
+Therefore the daemon's run monitoring makes two checks with this launcher. First, it asks the code server for its
+running runs. Second, it asks the operating system whether the process of the run exists. The run's log contains the id
+of this process. The first check alone is not sufficient. If the database does not answer when the code server records a
 dead run, the code server loses the thread that watches its runs. From then on, dead runs count as running.
 
 For a run of `titan10 backfill`, the process of the command is checked. If the command runs on another machine, a lock
@@ -31,7 +32,7 @@ from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
-    """A launcher that starts runs on the code server, and can check whether the process of a run still exists."""
+    """A launcher that lets the code server start runs, and checks whether the process of a run still exists."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -49,7 +50,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True
-        # If the code server has a port instead of a socket, the process is possibly on another machine.
+        # A code server with a port instead of a socket is possibly on another machine. Then only its list is checked.
         pid = self._process_of(run) if server.get("socket") else None
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 

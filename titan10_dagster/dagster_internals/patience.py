@@ -1,9 +1,9 @@
 """Repeats calls of Dagster's storages until the database answers.
 
 If the database is unavailable, Dagster's own storage raises an error after about 11 s, and the step that made the call
-fails. However, a crash recovery or a failover of PostgreSQL can take longer. With `patient`, all public methods of a
-storage class are repeated for two minutes after an error that can be temporary. Such errors are a lost connection, and
-a server that is starting, recovering, read-only or out of disk space.
+fails. However, a crash recovery or a failover of PostgreSQL can take longer. With `patient`, a call of a storage method
+is repeated for up to two minutes if it fails with an error that can be temporary. Such errors are a lost connection,
+and a server that is starting, recovering, read-only or out of disk space.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _state = local()  # `repeating`: whether the current thread is in a patient call
 
 
 def patient(storage: Storage) -> Storage:
-    """Wrap the inherited methods and properties of a class, so that their calls are repeated after a temporary error.
+    """Wrap the inherited methods and properties of a class, so that a call is repeated after a temporary error.
 
     Private methods, generators, and methods that the class defines itself are not wrapped.
     """
@@ -58,9 +58,9 @@ def patient(storage: Storage) -> Storage:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call `call` and return its result. Repeat the call while it fails with an error that can be temporary.
+    """Call `call` and return its result. After an error that can be temporary, repeat the call for up to two minutes.
 
-    If patient calls are nested, only the outermost call is repeated. Otherwise the time limits would multiply.
+    If calls of this function are nested, only the outermost call is repeated. Otherwise the time limits would multiply.
     """
     if getattr(_state, "repeating", False):
         return call()
@@ -80,7 +80,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Return whether the error means that the server rejected a write because the server is read-only."""
+    """Return whether the server rejected a write because the server is read-only."""
     return getattr(error, "pgcode", None) == READ_ONLY
 
 

@@ -1,8 +1,8 @@
 """Deletes many runs at once, and determines the size of their events.
 
-`DagsterInstance.delete_run` opens nine connections for each run. On a busy machine, the deletion of a day of polling
-runs takes ten minutes. With PostgreSQL storage, `delete_runs` makes the same deletions for many runs in three
-statements.
+`DagsterInstance.delete_run` opens nine connections for each run. On a busy machine, the deletion of the
+polling runs of one day takes ten minutes. With PostgreSQL storage, `delete_runs` makes the same deletions for many runs
+in three statements.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
     """Delete runs with their events, tags and step logs.
 
-    Events are deleted before runs. If the process is killed in between, the runs still exist without events, and the
-    next call can delete these runs.
+    The events of the runs are deleted first. If the process is killed after that, the runs still exist without events,
+    and the next call can delete these runs.
     """
     storage = instance.event_log_storage
     if isinstance(storage, PostgresEventLogStorage):
@@ -45,7 +45,7 @@ def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
 def size_of_events(instance: DagsterInstance, run_ids: Sequence[str]) -> tuple[int, int]:
     """Return the number of events of the given runs, and their size in bytes. Return (0, 0) if the storage is not SQL.
 
-    The database adds up the sizes. With Dagster's own functions, this process would have to read each event.
+    The database computes both numbers. With Dagster's own functions, this process would have to read each event.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):

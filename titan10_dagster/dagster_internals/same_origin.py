@@ -3,14 +3,13 @@
 Any page in a browser can send requests to 127.0.0.1. Dagster answers such requests, even GraphQL mutations by GET, and
 by POST without a JSON content type. The guard rejects
 
-- a `Host` that is not a known name of the UI, such as a foreign name that resolves to this machine (DNS rebinding);
+- a `Host` that is not a known name of the UI, for example a foreign name that resolves to this machine (DNS rebinding);
 - an `Origin` other than the UI's own, for all requests and WebSockets;
-- requests that the browser marks as coming from another site (`Sec-Fetch-Site`), unless the user opens the UI by a
-  link;
+- requests that the browser marks as coming from another site (`Sec-Fetch-Site`). A link that opens the UI is allowed;
 - GraphQL by GET, and bodies that are not JSON, because a foreign page could send these without a CORS preflight.
 
 Programs such as curl do not send `Origin` or `Sec-Fetch-Site`, so only the first and the last rule affect such
-programs. All answers forbid other sites to show the UI in a frame.
+programs. All answers forbid pages of other sites to show the UI in a frame.
 """
 
 from __future__ import annotations
@@ -60,7 +59,9 @@ def refusal(scope: Mapping[str, Any], hosts: frozenset[str]) -> str | None:
     headers = _headers(scope)
     host = headers.get("host", "")
     if _name_of(host) not in hosts:
-        return f"The name {host!r} is not known. Add it to server.allowed_hosts if you reach the UI by it."
+        return (
+            f"The name {host!r} is not known. If it is a name of the UI, add it without port to server.allowed_hosts."
+        )
     origin = headers.get("origin")
     if origin is not None and _address_of(origin) != host.lower():
         return f"Requests from pages of {origin} are refused."
@@ -95,7 +96,7 @@ def _opens_page(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers by lower-case name.
 
-    If a header is sent twice, its two values are joined. A joined value is never accepted.
+    If a header is sent twice, its two values are joined. A joined `Host`, `Origin` or `Content-Type` is not accepted.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:

@@ -42,7 +42,7 @@ def revisions(url: str) -> tuple[str | None, str | None]:
 
 
 def is_known(revision: str) -> bool:
-    """Return whether the installed Dagster knows this revision. A revision of a newer Dagster is not known."""
+    """Return whether the installed Dagster knows this revision. It does not know a revision of a newer Dagster."""
     from alembic.util import CommandError
 
     try:
@@ -65,10 +65,10 @@ def refuse_other_version(url: str) -> None:
 def upgrade(url: str, say: Callable[[str], None]) -> bool:
     """Migrate Dagster's tables at `url` to the version of the installed Dagster. Return whether this was necessary.
 
-    `say`: a function that is called with a message before the first change.
+    `say`: a function that is called with a message to the user before the first change.
 
     Raises:
-        MigrationError: a newer Dagster made the tables.
+        MigrationError: the tables belong to a newer Dagster.
         StoreError: the database cannot be read.
     """
     found, newest = revisions(url)

@@ -1,20 +1,22 @@
 """The storage of dagster.yaml: Dagster's storage on PostgreSQL, with a pool of connections and repeated calls.
 
 Pool: Dagster opens a connection for each statement, and three connections for an event of a run. Without the pool, a
-run that fetches a month spent half of its time on connecting, because the check of a password takes milliseconds in
-the client and in the server. Here a process keeps a few connections for all of Dagster's storages. Before each use, the
-process checks that the connection is still open.
+run that fetched a month spent half of its time on connecting, because the check of a password takes milliseconds in
+the client and in the server. Here a process keeps a few connections for all of Dagster's storages. Before each use of
+a connection, the process checks that the connection is still open.
 
 Repeated calls: if the server is unavailable, recovering, read-only or out of disk space, a call is repeated (see
-patience.py). If the connection breaks after the server has finished a statement, the statement is executed twice. Then
-an event is possibly stored twice, which has no effect. A run or backfill that already exists counts as added.
+patience.py). If the connection breaks after a statement is executed and before its result arrives, the statement is
+executed a second time. Then an event is possibly stored twice, which has no effect. A run or backfill that the first
+attempt has added counts as added.
 
 Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. The
 checks of a run store a result for each day, and waiting for the disk took half of their time. If the server crashes,
-its last events are lost. The run of these events then counts as lost. The run is executed again, and finds the candles
-that the first execution stored. All other writes wait for the disk, in particular the slots of an exchange's pool.
+the events of the last moments are lost. If the end of a run is among them, the run counts as failed, because its
+process no longer exists. It is executed again, and finds the candles that the first execution stored. All other writes
+wait for the disk, in particular the slots of an exchange's pool.
 
-SQLite: every `titan10` command sets the variable TITAN10_DATABASE__DAGSTER_URL. If neither this variable nor
+SQLite: `titan10` sets the variable TITAN10_DATABASE__DAGSTER_URL before it uses Dagster. If neither this variable nor
 DAGSTER_HOME is set, Dagster keeps its tables in SQLite files in the folder `data`. This is the case for `dg dev` or
 `dg check defs` in a fresh clone.
 """
@@ -51,8 +53,8 @@ from titan10_dagster.store.urls import sqlalchemy_url
 T = TypeVar("T")
 
 URL_VARIABLE = "TITAN10_DATABASE__DAGSTER_URL"
-# Number of connections that a process keeps open. If its threads need more, further connections are opened, and closed
-# after use.
+# Number of connections that a process keeps open. If its threads need more, the process opens further connections, and
+# closes them after their use.
 KEPT_CONNECTIONS = 3
 
 
@@ -63,9 +65,9 @@ class _Pooled:
     _engine: Engine
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Limit the time of statements.
+        """Set a time limit for each statement.
 
-        Dagster's own method is replaced, because it creates a pool that does not check its connections.
+        This method replaces Dagster's own method, which creates a pool that does not check its connections.
         """
         self._engine = engine(self.postgres_url, statement_timeout)
 
@@ -126,7 +128,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        # DagsterPostgresStorage.__init__ is not called, because it would create storages without pool and repetition.
+        # DagsterPostgresStorage.__init__ is not called, because it would create storages without these changes.
         self.postgres_url = url = sqlalchemy_url(postgres_url)
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
@@ -178,7 +180,7 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
 
     @sa.event.listens_for(shared, "handle_error")
     def drop_read_only_sessions(context: sa.engine.ExceptionContext) -> None:
-        # After a failover, an old session is possibly on a standby. So the next attempt needs a new connection.
+        # After a failover, an old session is possibly connected to a standby, so the next attempt needs a new session.
         if is_read_only(context.original_exception):
             context.is_disconnect = True
 
@@ -199,7 +201,8 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
 def _insert_once(insert: Callable[[], object], already_exists: type[Exception]) -> None:
     """Insert a row with a unique key.
 
-    If the first attempt fails, its row possibly exists at the second attempt. This does not count as an error.
+    An attempt can insert the row and fail nevertheless, if the connection breaks before the result arrives. Therefore
+    an existing row is an error only for the first attempt.
     """
     attempts = 0
 

@@ -131,4 +131,7 @@ def test_other_sites_may_not_show_the_ui_in_a_frame() -> None:
 
 def test_a_refusal_says_why() -> None:
     body = answer({"host": "ui.corp.test", **JSON})[1]["body"].decode()
-    assert body == "The name 'ui.corp.test' is not known. Add it to server.allowed_hosts if you reach the UI by it.\n"
+    assert (
+        body == "The name 'ui.corp.test' is not known. If it is a name of the UI, add it without port to "
+        "server.allowed_hosts.\n"
+    )
