@@ -103,10 +103,10 @@ class CheckSettings(_Section):
         0.01,
         ge=0,
         le=1,
-        description="the checks `valid` and `on_grid` fail with an error instead of a warning if more than this share "
-        "of the rows of a symbol and day is broken, and if more rows than `checks.broken_rows` are broken",
+        description="the checks `valid` and `on_grid` fail with an error, not a warning, if two limits are exceeded: more "
+        "than this share of the rows of a symbol and day is broken, and also more than `checks.broken_rows` rows",
     )
-    broken_rows: int = Field(3, ge=0, description="number of broken rows of a symbol and day that only cause a warning")
+    broken_rows: int = Field(3, ge=0, description="up to this many broken rows of a symbol and day are only a warning")
     unexplained_share: float = Field(
         0.05,
         ge=0,
