@@ -102,7 +102,7 @@ class TransientError(FetchError):
 
 
 class MalformedAnswer(TransientError):
-    """The answer is not in the exchange's format: HTML, truncated, empty, or without candles."""
+    """The answer is not in the exchange's format: HTML, truncated, empty, or without the requested candles."""
 
 
 class Maintenance(TransientError):

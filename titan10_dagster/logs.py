@@ -2,8 +2,8 @@
 
 Each process that runs Titan-10's code calls `configure` once: commands, the code server and runs. From then on,
 Titan-10's modules, libraries and Dagster's runs log through one handler, with the same fields. `run`, `job`, `step` and
-`partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line.
-Therefore no line is missed, also no line of a library or a traceback. Two kinds of texts are removed: the
+`partition` come from Dagster. `about` adds `exchange` and `symbol`. Secrets are removed from the finished line.
+Therefore lines of libraries and tracebacks contain no secrets either. Two kinds of texts are removed: the
 values of secret settings such as passwords, and texts that look like a secret.
 
 These lines do not go to Dagster's event log, because each line in the event log stays in the database for ever.

@@ -103,8 +103,8 @@ class CheckSettings(_Section):
         0.01,
         ge=0,
         le=1,
-        description="the checks `valid` and `on_grid` fail with an error, not a warning, if two limits are exceeded: more "
-        "than this share of the rows of a symbol and day is broken, and also more than `checks.broken_rows` rows",
+        description="the checks `valid` and `on_grid` fail with an error, not a warning, if two limits are exceeded: "
+        "more than this share of the rows of a symbol and day is broken, and also more than `checks.broken_rows` rows",
     )
     broken_rows: int = Field(3, ge=0, description="up to this many broken rows of a symbol and day are only a warning")
     unexplained_share: float = Field(
@@ -125,12 +125,12 @@ class CheckSettings(_Section):
 
 
 class SelectionSettings(_Section):
-    """The order in which the view `preferred` chooses from several exchanges that have the same candle."""
+    """The order in which the view `preferred` chooses from exchanges that have a candle at the same time."""
 
     order: Names = Field(
         (),
         description="exchanges in the order in which the view `preferred` chooses them; other exchanges are not used; "
-        "if empty, all exchanges in the order of the sections [exchanges.<id>] in titan10.toml",
+        "if empty, all exchanges in the order of the sections `[exchanges.<id>]` in titan10.toml",
     )
     symbols: dict[str, Names] = Field(
         {}, description="order for single symbols; only the exchanges in a symbol's list are used for this symbol"
@@ -161,7 +161,7 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """How long data is kept that is no longer needed, in days. `archive_gb` is in gigabytes. 0: no limit."""
+    """The numbers of days for which old data is kept. `archive_gb` is in gigabytes. 0: no limit."""
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"
@@ -260,7 +260,7 @@ class ExchangeSettings(_Section):
     sources: Names = Field(
         ("rest",), min_length=1, description="sources in order of use: archive (files of the exchange), rest (its API)"
     )
-    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url, or else its own one")
+    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url or its own address")
     base_url: str | None = Field(None, description="address that replaces the exchange's own, such as a sandbox's")
     proxy: SecretStr | None = Field(
         None,

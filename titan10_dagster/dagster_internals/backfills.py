@@ -42,7 +42,7 @@ def assets_under_way(url: str) -> set[dg.AssetKey]:
     Therefore the result is empty if there are no tables, or if the database does not answer.
     """
     try:
-        # If the database does not answer, this raises an error soon. PatientRunStorage would try for two minutes.
+        # If the database does not answer, `connect` soon raises an error. PatientRunStorage would try for two minutes.
         connect(url).close()
     except Titan10Error:
         return set()

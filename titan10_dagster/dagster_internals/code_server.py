@@ -4,8 +4,9 @@
 
 Dagster starts each run as a new Python process. The imports of a run take three seconds of CPU time, and live polling
 would need this time every minute. Here a run is a copy of a template process that has already imported everything
-(the "forkserver" of multiprocessing). The template process has no connections and no Python threads, and each copy
-shares its memory. This works on Linux only, because system libraries of macOS do not work after a fork.
+(the "forkserver" of multiprocessing). The template process has no connections and no Python threads, and the copies
+share the memory of the template process. This works on Linux only, because system libraries of macOS do not work after
+a fork.
 
 If a code server is killed while it starts a run, Dagster waits for this run until the start time-out. The exchange's
 pool is blocked during this time. Therefore the next code server on the same socket marks such runs as failed when it

@@ -25,7 +25,7 @@ SEPARATE = (
 
 
 def dagster_url(database_url: str) -> str:
-    """Return the URL of Dagster's tables, which are in the same database, in the schema `dagster`."""
+    """Return the URL of Dagster's tables: the schema `dagster` in the database at `database_url`."""
     return sqlalchemy_url(database_url, options=f"-csearch_path={DAGSTER_SCHEMA}")
 
 

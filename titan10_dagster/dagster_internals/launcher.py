@@ -10,7 +10,7 @@ of this process. The first check alone is not sufficient. If the database does n
 dead run, the code server loses the thread that watches its runs. From then on, dead runs count as running.
 
 For a run of `titan10 backfill`, the process of the command is checked. If the command runs on another machine, a lock
-in the database is checked.
+in the database is checked instead.
 """
 
 from __future__ import annotations
