@@ -260,9 +260,7 @@ class ExchangeSettings(_Section):
     sources: Names = Field(
         ("rest",), min_length=1, description="sources in order of use: archive (files of the exchange), rest (its API)"
     )
-    archive_url: str | None = Field(
-        None, description="address of the archive; if empty: base_url, or the archive's own"
-    )
+    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url or the archive's own")
     base_url: str | None = Field(None, description="address that replaces the exchange's own, such as a sandbox's")
     proxy: SecretStr | None = Field(
         None,
