@@ -418,14 +418,14 @@ class Truth:
         """Yield stretches. In each of these stretches, a break must be recorded.
 
         A change of the market breaks the series twice: at its last candle before the change was seen, and at the
-        midnight before this candle. A redenomination, or a return at another price, breaks the series at the first
-        candle afterwards.
+        midnight before this candle. A redenomination breaks the series at the first stored candle afterwards, and a
+        return at another price at the first candle afterwards.
         """
         for event in self.week.story.events:
             if not self.is_mine(event):
                 continue
             if isinstance(event, Redenominated):
-                yield Span(event.span.start, self.first_candle(event.span.start) + self.grid.step)
+                yield Span(event.span.start, self._first_stored(event.span.start) + self.grid.step)
             elif isinstance(event, Renamed):
                 seen = known_since(self.week, self.exchange, event.span.start)
                 yield Span(self._stored_before(event.span.start), seen + self.grid.step)
@@ -441,6 +441,16 @@ class Truth:
         """
         steps = [step for step in self.week.record.steps if step <= at]
         return midnight((max(steps) if steps else self.story.start).date()) - DAY
+
+    def _first_stored(self, since: datetime) -> datetime:
+        """Return the start of the first candle at or after an instant.
+
+        If the exchange has a short memory, earlier candles may be lost. Then it is the first stored candle.
+        """
+        if self.memory is None:
+            return self.first_candle(since)
+        stored = read_candles(self.week.url, self.key, self.story.timeframe, since, self.grid.end)
+        return from_ms(int(stored[0, 0])) if len(stored) else self.grid.end - DAY
 
     def first_candle(self, since: datetime) -> datetime:
         """Return the start of the exchange's first candle at or after an instant."""
