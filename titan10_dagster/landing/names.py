@@ -43,7 +43,7 @@ def symbol_name(exchange: str, symbol: str) -> str:
     Raises:
         LandingError: no file name can be made from the symbol.
     """
-    name = _readable_name(exchange, symbol)
+    name = readable_name(exchange, symbol)
     return name if is_plain(symbol) else f"{name}~{digest(symbol.encode())}"
 
 
@@ -54,7 +54,7 @@ def former_file_name(series: Series) -> str | None:
     """
     if is_plain(series.symbol):
         return None
-    return _readable_name(series.exchange, series.symbol) + SUFFIX
+    return readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:
@@ -65,7 +65,7 @@ def is_plain(symbol: str) -> bool:
     return symbol == symbol.upper() == normalize("NFKD", symbol)
 
 
-def _readable_name(exchange: str, symbol: str) -> str:
+def readable_name(exchange: str, symbol: str) -> str:
     """Return the symbol with "-" instead of "/" and "_" instead of ":". Other special characters are escaped."""
     escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", symbol)
     name = escaped.replace("/", "-").replace(":", "_")
@@ -87,6 +87,16 @@ def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
 def unreadable_name(name: str, content: bytes) -> str:
     """Return the name under which an unreadable file is kept. The name contains a digest of the file's bytes."""
     return f"{name}.{digest(content)}.corrupt"
+
+
+def files_of(symbol_name: str) -> re.Pattern[str]:
+    """Return a pattern of the names of all files of a symbol: landed slices, evidence and unreadable files.
+
+    Names of older versions have no digest. A name must match as a whole, because the names of AVAX/USDC.E begin with
+    `AVAX-USDC`, too.
+    """
+    name, digits = re.escape(symbol_name), r"(\.[0-9A-F]{8})?"
+    return re.compile(rf"{name}{SUFFIX}|{name}\.\d{{8}}T\d+Z{digits}{SUFFIX}\.old|{name}{SUFFIX}{digits}\.corrupt")
 
 
 def digest(content: bytes) -> str:

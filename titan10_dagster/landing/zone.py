@@ -15,7 +15,6 @@ end of a fetch. This takes a third of the CPU time of separate syncs. `landing/n
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -38,7 +37,15 @@ from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import LandingError
 from titan10_dagster.landing.disk import put, sync_disk_of, sync_folder
-from titan10_dagster.landing.names import file_name, former_file_name, superseded_name, symbol_name, unreadable_name
+from titan10_dagster.landing.names import (
+    file_name,
+    files_of,
+    former_file_name,
+    readable_name,
+    superseded_name,
+    symbol_name,
+    unreadable_name,
+)
 from titan10_dagster.landing.records import from_json, to_json
 
 METADATA_KEY = b"titan10"
@@ -206,17 +213,22 @@ class LandingZone:
     def remove(self, exchange: str, symbol: str) -> int:
         """Remove all files of the symbol's series, including evidence. Return the number of removed files.
 
-        Files with the name of an older version (see `former_file_name`) stay.
+        A file from an older version may have a name without a digest (see `former_file_name`). Such a file is removed
+        only if it can be read and its record has this symbol.
         """
         if not _EXCHANGE.fullmatch(exchange):
             raise LandingError(f"{exchange!r} is not the id of an exchange")
-        name = symbol_name(exchange, symbol)
+        own, former = files_of(symbol_name(exchange, symbol)), files_of(readable_name(exchange, symbol))
         removed = 0
-        for folder in (self.root / exchange).glob("*/*"):
-            for path in folder.glob(f"{glob.escape(name)}.*"):
+        for path in (self.root / exchange).glob("*/*/*"):
+            if own.fullmatch(path.name) or (former.fullmatch(path.name) and self._is_of(path, symbol)):
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
+
+    def _is_of(self, path: Path, symbol: str) -> bool:
+        record = self.record_of(path)
+        return record is not None and record.slice.series.symbol == symbol
 
     def _create_folder(self, folder: Path, *, durable: bool) -> None:
         """Create the folder and its parents. If `durable` is True, sync them to the disk."""

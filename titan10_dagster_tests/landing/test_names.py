@@ -7,6 +7,7 @@ from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.landing.names import (
     digest,
     file_name,
+    files_of,
     former_file_name,
     is_plain,
     superseded_name,
@@ -48,3 +49,23 @@ def test_the_longest_name_of_evidence_fits_file_systems() -> None:
 def test_evidence_is_named_by_its_content() -> None:
     assert superseded_name("A-B.parquet", AT, b"1") != superseded_name("A-B.parquet", AT, b"2")
     assert unreadable_name("A-B.parquet", b"1") != unreadable_name("A-B.parquet", b"2")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_of"),
+    [
+        ("A-B.parquet", True),
+        ("A-B.20240301T020000123456Z.1234ABCD.parquet.old", True),
+        ("A-B.20240301T020000123456Z.parquet.old", True),
+        ("A-B.parquet.1234ABCD.corrupt", True),
+        ("A-B.parquet.corrupt", True),
+        ("A-B.E.parquet", False),
+        ("A-B.E.20240301T020000123456Z.1234ABCD.parquet.old", False),
+        ("A-Bx.parquet", False),
+        ("XA-B.parquet", False),
+        ("AxB.parquet", False),
+        ("A-B.txt", False),
+    ],
+)
+def test_the_files_of_a_symbol_are_known_by_their_whole_names(name: str, is_of: bool) -> None:
+    assert bool(files_of("A-B").fullmatch(name)) is is_of

@@ -346,6 +346,36 @@ def test_files_from_before_names_had_digests_are_read_and_replaced(zone: Landing
     assert former.exists()
 
 
+def test_all_files_of_a_symbol_are_removed_and_no_file_of_another(zone: LandingZone) -> None:
+    others = ("AVAX/USDC.e", "AVAX/USDC.E", "AVAX/USDC", "XAVAX/USD", "AVAX/USDC:USDC")
+    for symbol in ("AVAX/USD", *others):
+        slice_ = of_symbol(symbol)
+        for kept in (1440, 900):  # the longer file becomes evidence
+            zone.write(fetched(some.whole_slice(slice_).cut(0, kept), slice_))
+    zone.path(of_symbol("AVAX/USDC")).write_bytes(b"garbage")
+    zone.read_or_quarantine(of_symbol("AVAX/USDC"))
+    left = files(zone)
+    assert zone.remove("binance", "AVAX/USD") == 2
+    assert zone.remove("binance", "AVAX/USDC") == 2
+    assert len(left) - len(files(zone)) == 4
+    assert not [name for name in files(zone) if name.startswith(("AVAX-USD.", "AVAX-USDC.2", "AVAX-USDC.parquet"))]
+    for symbol in others:
+        assert (zone.read(of_symbol(symbol)) is None) == (symbol == "AVAX/USDC")
+
+
+def test_files_with_former_names_are_removed_if_they_are_of_the_symbol(zone: LandingZone) -> None:
+    ours, other = of_symbol("AAPLx/USD"), of_symbol("AAPLX/USD")
+    for slice_ in (ours, other):
+        zone.write(fetched(some.whole_slice(slice_), slice_))
+    # On a disk that ignores case, one of the former names belongs to both symbols.
+    former = zone.path(ours).rename(zone.path(ours).with_name("AAPLx-USD.parquet"))
+    assert zone.remove("binance", "AAPLx/USD") == 1
+    assert not former.exists()
+    zone.path(other).rename(former)
+    assert zone.remove("binance", "AAPLx/USD") == 0
+    assert former.exists()
+
+
 def test_evidence_is_never_overwritten(zone: LandingZone) -> None:
     """Two replaced files that were fetched at the same instant are kept. Two unreadable files are kept too."""
     for kept in (1440, 1200, 900):
