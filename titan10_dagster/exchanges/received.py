@@ -162,9 +162,11 @@ def _cut_short_note(cut_short: Mapping[int, int]) -> str:
 def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     """Return the rows of all answers, sorted by time, and the number of candles that differ between answers.
 
-    Exchanges correct candles. Therefore, for each candle, the last answer with usable values is used. If answers differ
-    in more than a few candles, one answer is wrong, but it is not known which answer. In this case, all different rows
-    of these candles are kept. They break a candle rule and are written to quarantine.
+    Exchanges correct candles. Therefore, for each candle, the last answer with usable values is used. The newest row of
+    an answer is used only if no other answer has usable values: a server that is behind sends this row unfinished.
+
+    If answers differ in more than a few candles, one answer is wrong, but it is not known which answer. In this case,
+    all different rows of these candles are kept. They break a candle rule and are written to quarantine.
 
     If one answer has several different rows of the same time, all of them are kept. Exact repetitions are removed.
     """
@@ -179,13 +181,16 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     if (np.diff(rows[:, 0]) > 0).all():  # the answers agree
         return rows, 0
     rows = np.concatenate(parts)
-    answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    lengths = [len(part) for part in parts]
+    answer = np.repeat(np.arange(len(parts)), lengths)
+    newest = rows[:, 0] == np.repeat([part[-1, 0] for part in parts], lengths)
     order = np.argsort(rows[:, 0], kind="stable")
-    rows, answer = rows.take(order, axis=0), answer[order]
+    rows, answer, newest = rows.take(order, axis=0), answer[order], newest[order]
     starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-np.inf))  # the position of the first row of each time
     candle = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
     usable = np.isfinite(rows).all(axis=1)
-    rank = np.where(usable, answer, answer - len(parts))  # rows with usable values rank higher than all other rows
+    # Rows with usable values rank higher than all other rows, and among them the newest row of an answer ranks lower.
+    rank = answer + len(parts) * (2 * usable + ~newest)
     chosen = rank == np.maximum.reduceat(rank, starts)[candle]
     chosen_row = np.maximum.reduceat(np.where(chosen, np.arange(len(rows)), -1), starts)[candle]
     differs = usable & ~chosen & (rows != rows[chosen_row]).any(axis=1)

@@ -40,6 +40,8 @@ _LATEST_MS = 4_102_444_800_000  # 2100
 
 # OKX never confirmed some old candles. An unconfirmed candle that ended longer ago than this counts as finished.
 _CONFIRMED_WITHIN_MS = 3_600_000
+# The newest row of an answer is an exception. If a server is some hours behind, its newest row really is unfinished.
+_NEWEST_CONFIRMED_WITHIN_MS = 86_400_000
 
 _FEWEST_BLANK = 4  # a row with at least this many empty values (its four prices) shows a minute without trades
 
@@ -148,7 +150,7 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
         empty &= ~placed
     kept = timed & ~empty
     if table.confirmed is not None:
-        kept &= ~_unfinished(rows[:, 0], table.confirmed, step, requested_at)
+        kept &= ~_unfinished(rows[:, 0], timed, table.confirmed, step, requested_at)
     return ParsedRows(
         _by_time(rows if kept.all() else rows[kept]),
         empty=np.unique(rows[timed & empty, 0].astype(np.int64)) if empty.any() else no_instants(),
@@ -189,10 +191,16 @@ def _misplaced(times: Floats, timed: Mask, step: int) -> Mask:
     return misplaced
 
 
-def _unfinished(times: Floats, confirmed: Floats, step: int, requested_at: int | None) -> Mask:
+def _unfinished(times: Floats, timed: Mask, confirmed: Floats, step: int, requested_at: int | None) -> Mask:
+    """Return a mask of the rows that are not confirmed and do not count as finished; see `_CONFIRMED_WITHIN_MS`.
+
+    `timed`: a mask of the rows with a usable time.
+    """
     unfinished: Mask = confirmed == 0
-    if requested_at is not None:
-        unfinished &= times + step > requested_at - _CONFIRMED_WITHIN_MS
+    if requested_at is not None and unfinished.any():
+        newest = times.max(where=timed, initial=0)
+        within = np.where(times == newest, _NEWEST_CONFIRMED_WITHIN_MS, _CONFIRMED_WITHIN_MS)
+        unfinished &= times + step > requested_at - within
     return unfinished
 
 

@@ -37,8 +37,9 @@ SETTLEMENT = timedelta(hours=2)
 # If the daily settlement has not stored a day this long after the end of the day, the day is repaired.
 OVERDUE = timedelta(hours=3)
 
-# If an exchange is going to delete missing candles, they are requested once more in this time before the deletion.
-LAST_CHANCE = timedelta(hours=3)
+# If an exchange is going to delete missing candles, they are requested once more in each of these times before the
+# deletion, because the exchange possibly publishes or corrects them late.
+LAST_CHANCES = (timedelta(hours=3), timedelta(hours=1), timedelta(minutes=20))
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # for each day, the symbols that are due
@@ -286,18 +287,22 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
     """
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and _is_gone(served_for):
         return False
-    is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(served_for, last_attempt, now)
+    is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(
+        LAST_CHANCES, served_for, last_attempt, now
+    )
     return is_last_chance or now >= due_at(open_slice, last_attempt)
 
 
-def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
+def _is_last_chance(
+    chances: Sequence[timedelta], served_for: timedelta | None, last_attempt: datetime, now: datetime
+) -> bool:
     """Return whether a slice must be requested now, because the exchange deletes the missing candles soon.
 
-    The slice is requested once within LAST_CHANCE before the exchange deletes the candles.
+    `chances`: durations before the deletion. The slice is requested once in each of them.
     """
-    if served_for is None or not timedelta(0) < served_for <= LAST_CHANCE:
+    if served_for is None or _is_gone(served_for):
         return False
-    return last_attempt < now + served_for - LAST_CHANCE
+    return any(served_for <= chance and last_attempt < now + served_for - chance for chance in chances)
 
 
 def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | None, now: datetime) -> bool:
@@ -306,7 +311,7 @@ def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | Non
     due = due_from(checked, last_attempt)
     if due is None or _is_gone(served_for):
         return False
-    return now >= due or _is_last_chance(served_for, last_attempt, now)
+    return now >= due or _is_last_chance(LAST_CHANCES[:1], served_for, last_attempt, now)
 
 
 def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:

@@ -91,6 +91,16 @@ def test_a_row_without_values_never_replaces_one_with_values(order: int) -> None
     assert contradicted == 0
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newest_row_of_an_answer_does_not_replace_a_row_that_is_not_the_newest(order: int) -> None:
+    start = midnight(FIRST)
+    behind = rows(start, 3)
+    behind[2, 1:] = 7.0  # the candle had only just begun on this server
+    both, contradicted = merged([rows(start + timedelta(minutes=1), 4), behind][::order])
+    assert both[:, 1].tolist() == [1.0] * 5
+    assert contradicted == 1
+
+
 def test_a_candle_that_no_answer_has_values_for_stays_without_values() -> None:
     broken = rows(midnight(FIRST), 2)
     broken[1, 1:] = np.nan

@@ -404,12 +404,20 @@ def test_a_row_that_okx_has_not_confirmed_is_not_finished() -> None:
     assert minutes(parse(rows_of(answer, wire), wire, by_ccxt, MINUTE)) == [0]
 
 
-def test_a_row_of_okx_that_was_never_confirmed_is_finished_an_hour_after_its_end() -> None:
+TIMES_OF_REQUESTS = (
+    (START + 4 * MINUTE, []),
+    (START + 62 * MINUTE, [0, 1]),
+    (START + 200 * MINUTE, [0, 1, 2]),  # a server that is three hours behind would send the newest row unfinished
+    (START + 4 * MINUTE + DAY_MS, [0, 1, 2, 3]),
+)
+
+
+def test_a_row_of_okx_that_was_never_confirmed_is_finished_an_hour_after_its_end_and_the_newest_row_a_day() -> None:
     wire = wire_of("okx")
     raw = [[str(START + number * MINUTE), "1", "1", "1", "1", "1", "1", "1", "0"] for number in (3, 2, 1, 0)]
     answer = decode(json.dumps({"code": "0", "msg": "", "data": raw}), wire)
     assert answer is not None
-    for requested_at, finished in ((START + 4 * MINUTE, []), (START + 62 * MINUTE, [0, 1]), (START * 2, [0, 1, 2, 3])):
+    for requested_at, finished in TIMES_OF_REQUESTS:
         rows = parse(rows_of(answer, wire), wire, by_ccxt, MINUTE, requested_at)
         assert minutes(rows) == finished
         assert not len(rows.empty)
@@ -490,6 +498,16 @@ def test_one_row_without_a_time_costs_one_minute_of_a_day(exchange: str, row: An
     verdict = judge(fetched.landed[wanted].candles, wanted, NOW)
     assert len(verdict.valid) == 1439
     assert verdict.counts == {"not_finite": 1}
+
+
+def test_the_unfinished_newest_row_of_a_server_of_okx_that_is_behind_is_not_a_candle() -> None:
+    (wanted,) = slices("okx", symbols("okx", 1))
+    with Sandbox(["okx"], clock=NOW, enforce_limits=False) as sandbox:
+        sandbox.fault("okx", "stale", minutes=150)  # the running candle of this server belongs to the day
+        received = fetch(sandbox, [wanted]).rows(wanted)
+        behind = int(received[-1, 0]) + MINUTE
+        assert behind == (to_ms(NOW) - 150 * MINUTE) // MINUTE * MINUTE
+        assert np.array_equal(received, sandbox.truth("okx", wanted.series.symbol, to_ms(wanted.start), behind))
 
 
 @pytest.mark.parametrize("fault", ["null_row", "empty_row", "negative_time"])

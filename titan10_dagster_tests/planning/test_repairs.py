@@ -16,7 +16,7 @@ from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.later_checks import CheckedLater
 from titan10_dagster.planning.missing_days import MissingDays, Stretch
 from titan10_dagster.planning.repairs import (
-    LAST_CHANCE,
+    LAST_CHANCES,
     OpenSlice,
     Repair,
     Repairable,
@@ -93,12 +93,15 @@ def test_candles_are_requested_once_more_before_the_exchange_deletes_them(*, is_
         tried = [replace(attempt(at), exchange="kraken") for at in earlier]
         return bool(plan_repairs([open_slice], exchanges=known, attempts=tried, now=at).repairs)
 
-    begins = deleted - LAST_CHANCE
+    begins = deleted - LAST_CHANCES[0]
     assert begins > settlement
     assert not is_requested(begins - MINUTE)
     assert is_requested(begins)
     assert is_requested(deleted - MINUTE)
-    assert not is_requested(begins + HOUR, begins + MINUTE), "one request in the last hours is enough"
+    assert not is_requested(begins + HOUR, begins + MINUTE), "one request in the first of the last hours is enough"
+    for chance in LAST_CHANCES[1:]:  # the exchange possibly corrects a candle late
+        assert is_requested(deleted - chance, begins + MINUTE)
+        assert not is_requested(deleted - chance + 2 * MINUTE, begins + MINUTE, deleted - chance + MINUTE)
     if is_broken:
         assert not is_requested(deleted), "the exchange cannot correct what it does not serve"
 
@@ -304,9 +307,9 @@ def test_a_halt_is_checked_once_more_before_the_exchange_deletes_its_candles() -
     day, seen = NOW.date() - ONE, datetime.combine(NOW.date(), time(2), UTC)
     halt = replace(silent(2, seen, day, "kraken"), missing_until=midnight(day) + 20 * HOUR)
     deleted = halt.missing_until + (720 - HORIZON_SLACK) * MINUTE
-    for at, is_checked in ((seen + HOUR, False), (deleted - LAST_CHANCE, True), (deleted, False)):
+    for at, is_checked in ((seen + HOUR, False), (deleted - LAST_CHANCES[0], True), (deleted, False)):
         assert bool(plan_repairs([], later=[halt], exchanges=exchanges(kraken=720), now=at).repairs) is is_checked
-    again = replace(halt, observations=3, last_seen=deleted - LAST_CHANCE)
+    again = replace(halt, observations=3, last_seen=deleted - LAST_CHANCES[0])
     assert not plan_repairs([], later=[again], exchanges=exchanges(kraken=720), now=deleted - HOUR).repairs
 
 
