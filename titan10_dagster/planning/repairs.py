@@ -287,22 +287,18 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
     """
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and _is_gone(served_for):
         return False
-    is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(
-        LAST_CHANCES, served_for, last_attempt, now
-    )
+    is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(served_for, last_attempt, now)
     return is_last_chance or now >= due_at(open_slice, last_attempt)
 
 
-def _is_last_chance(
-    chances: Sequence[timedelta], served_for: timedelta | None, last_attempt: datetime, now: datetime
-) -> bool:
+def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
     """Return whether a slice must be requested now, because the exchange deletes the missing candles soon.
 
-    `chances`: durations before the deletion. The slice is requested once in each of them.
+    The slice is requested once in each of LAST_CHANCES before the deletion.
     """
     if served_for is None or _is_gone(served_for):
         return False
-    return any(served_for <= chance and last_attempt < now + served_for - chance for chance in chances)
+    return any(served_for <= chance and last_attempt < now + served_for - chance for chance in LAST_CHANCES)
 
 
 def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | None, now: datetime) -> bool:
@@ -311,7 +307,7 @@ def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | Non
     due = due_from(checked, last_attempt)
     if due is None or _is_gone(served_for):
         return False
-    return now >= due or _is_last_chance(LAST_CHANCES[:1], served_for, last_attempt, now)
+    return now >= due or _is_last_chance(served_for, last_attempt, now)
 
 
 def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:

@@ -303,14 +303,15 @@ def test_a_halt_is_checked_for_late_candles_after_a_day_and_once_more_after_a_we
             assert plan.waiting == 0
 
 
-def test_a_halt_is_checked_once_more_before_the_exchange_deletes_its_candles() -> None:
+def test_a_halt_is_checked_again_before_the_exchange_deletes_its_candles() -> None:
     day, seen = NOW.date() - ONE, datetime.combine(NOW.date(), time(2), UTC)
     halt = replace(silent(2, seen, day, "kraken"), missing_until=midnight(day) + 20 * HOUR)
     deleted = halt.missing_until + (720 - HORIZON_SLACK) * MINUTE
     for at, is_checked in ((seen + HOUR, False), (deleted - LAST_CHANCES[0], True), (deleted, False)):
         assert bool(plan_repairs([], later=[halt], exchanges=exchanges(kraken=720), now=at).repairs) is is_checked
     again = replace(halt, observations=3, last_seen=deleted - LAST_CHANCES[0])
-    assert not plan_repairs([], later=[again], exchanges=exchanges(kraken=720), now=deleted - HOUR).repairs
+    assert not plan_repairs([], later=[again], exchanges=exchanges(kraken=720), now=deleted - 2 * HOUR).repairs
+    assert plan_repairs([], later=[again], exchanges=exchanges(kraken=720), now=deleted - HOUR).repairs
 
 
 def test_a_halt_that_was_checked_twice_is_left_alone() -> None:
