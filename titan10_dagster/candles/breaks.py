@@ -63,8 +63,8 @@ class Break:
 
     at: the start of the first candle after the break (aware, UTC).
     price_factor: the first open after the break divided by the last close before the break.
-    volume_factor: the typical volume after the break divided by the typical volume before the break; 0 if no candle
-        before the break has trades.
+    volume_factor: the typical volume after the break divided by the typical volume before the break; 0 if one of these
+        volumes is 0, because the candles have no trades.
     """
 
     at: datetime
@@ -92,7 +92,7 @@ def breaks_within(candles: Candles) -> list[Break]:
 
 
 def break_between(before: Candles, after: Candles) -> Break | None:
-    """Return the break between the last candle of `before` and the first candle of `after`; None if there is none."""
+    """Return the break between the last candle of `before` and the first candle of `after`, or None."""
     joined = Candles.joined(before, after)
     if not len(before) or not len(after) or len(before) not in _jumps(joined):
         return None

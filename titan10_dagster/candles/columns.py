@@ -1,6 +1,6 @@
 """The class `Candles`: candles as columns of numbers.
 
-After an answer of the exchange is parsed, its candles have this form until they are written to the table.
+Candles have this form from the time when an answer or a file is parsed until they are written to the table.
 """
 
 from __future__ import annotations

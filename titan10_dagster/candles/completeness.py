@@ -1,4 +1,7 @@
-"""Count the expected, present and missing candles in a stretch of one series. Missing candles are counted by reason."""
+"""Count the expected, present and missing candles of one series between two times.
+
+Missing candles are counted by reason.
+"""
 
 from __future__ import annotations
 

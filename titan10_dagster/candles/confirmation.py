@@ -4,9 +4,9 @@ An exchange can send a wrong list with HTTP status 200. For example, half of the
 inactive during maintenance, or all ids have a new suffix. If Titan-10 accepted such a list, polling would end, markets
 would count as delisted, or all series of the exchange would get a break.
 
-Usually a change is accepted at once. But if more than a fifth of the active markets change in the same way, these
-markets stay as they are stored until another list, an hour or more later (`APART`), shows the same changes. A small
-number of changes is always accepted at once:
+Usually a change is accepted at once. But if more than a fifth of the active markets change in the same way (see the
+table), the stored records of these markets do not change yet. They change when another list, received an hour or more
+later (`APART`), shows the same changes. A small number of changes is always accepted at once:
 
 | change | is always accepted at once |
 |-|-|
@@ -64,7 +64,7 @@ def unconfirmed(
 
 
 def _suspicious(active: Mapping[str, Market], listed: Iterable[Market]) -> dict[str, str]:
-    """Return, by symbol, the changes that are not accepted at once, because too many active markets have changed."""
+    """Return, by symbol, the changes that need a second list, because too many active markets have changed."""
     missing, inactive, other = _changes(active, listed)
     most = _ACCEPTED_SHARE * len(active)
     found: dict[str, str] = {}
@@ -79,7 +79,10 @@ def _suspicious(active: Mapping[str, Market], listed: Iterable[Market]) -> dict[
 def _changes(
     active: Mapping[str, Market], listed: Iterable[Market]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Return the changes of active markets by symbol: missing markets, inactive markets, and changed identities."""
+    """Return three mappings from symbol to change: missing markets, inactive markets, and markets with a new identity.
+
+    Only markets in `active` are compared with the new list.
+    """
     by_symbol = {market.symbol: market for market in listed}
     missing, inactive, other = {}, {}, {}
     for symbol, known in active.items():

@@ -87,13 +87,13 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
             True,
         ),
         Reason.HALTED: ReasonFacts(
-            "Trading stood still: the silence is too long, or shared by too many series, to be explained by a lack of "
-            "trades. The table silences has the evidence.",
+            "Trading was halted. The silence is longer than a lack of trades can explain, or too many series were "
+            "silent at the same time. The evidence is in the table `silences`.",
             True,
         ),
         Reason.NOT_LISTED: ReasonFacts(
-            "The market was not on the exchange's list: a series that traded often was silent for a week or longer. "
-            "The table silences has the evidence.",
+            "The market was not on the exchange's list. Titan-10 concludes this from a silence of a week or longer, "
+            "which is unusual for the series. The evidence is in the table `silences`.",
             True,
         ),
     }
@@ -183,7 +183,8 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     1. `pre_listing`: the candle ended before the listing. `delisted`: the candle started after the delisting. A stored
        candle proves that the symbol traded. So a candle after a stored candle is never `pre_listing`, and a candle
        before a stored candle is never `delisted`.
-    2. `broken_at_source`: the candle is in `broken_twice`. `quarantined`: the candle is only in `quarantined`.
+    2. `broken_at_source`: the candle is in `evidence.broken_twice`. `quarantined`: the candle is in
+       `evidence.quarantined` only.
     3. The previous reason, if it is `no_trades`, `outage`, `halted` or `not_listed`. Also the previous reason
        `pre_listing` or `delisted`, if neither the evidence nor a stored candle contradicts it.
     4. The previous reason, if it is `quarantined` or `broken_at_source` and the exchange did not answer for the candle.

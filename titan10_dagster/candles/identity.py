@@ -131,8 +131,8 @@ def choose(
 ) -> tuple[list[Market], list[Ambiguity]]:
     """Return one market for each symbol. Also return the ambiguities of those symbols that are in `concerned`.
 
-    If a symbol belongs to several markets, the market of the stored candles (see `known`) is chosen. If none of the
-    markets is this market, or if no candles are stored, the first market in the exchange's list is chosen.
+    If a symbol belongs to several markets, the market from which the stored candles came (see `known`) is chosen. If
+    that market is no longer in the list, or if no candles are stored, the first market in the list is chosen.
 
     `markets`: the current market list. The other markets of a symbol are in `Market.rivals`.
     `known`: the identity of the stored candles of each symbol.

@@ -1,4 +1,4 @@
-"""The counts of a slice in the landing zone, for the asset checks."""
+"""How many rows of a slice are valid or broken. The asset checks use these numbers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from titan10_dagster.candles.slices import Slice
 
 @dataclass(frozen=True)
 class SliceInspected:
-    """The counts of one slice.
+    """The numbers of valid candles and broken rows of one slice, and facts about its fetch.
 
     valid, broken: the numbers of valid candles and broken rows.
-    counts: for each candle rule, the number of rows that break the rule.
+    counts: for each candle rule that is broken, the number of rows that break it.
     by_concern: for each concern (values or times), the number of rows that break at least one rule of the concern.
-    shift: the most common distance between the start of a row that is off the timeframe's grid and the grid point
-        before this start; None if all rows are on the grid.
+    shift: the most common distance of an off-grid row from the timeframe's grid point before the row; None if all rows
+        are on the grid.
     answered: whether the exchange answered for the whole slice.
     beyond_horizon: whether the exchange no longer serves any candle of the slice.
     over_broken_limit: whether more rows are broken than the settings allow.
@@ -51,5 +51,5 @@ class SliceInspected:
 
 
 def not_requested(slice_: Slice) -> SliceInspected:
-    """Return the counts of a slice that no run has requested yet."""
+    """Return the result for a slice that no run has requested yet: no candles and no broken rows."""
     return SliceInspected(slice_, note="not requested yet")

@@ -1,7 +1,7 @@
 """Find silences.
 
-A silence is a stretch without candles. It is too long, or shared by too many series, to be explained by a lack of
-trades.
+A silence is a stretch without candles that a lack of trades does not explain: the stretch is too long, or too many
+series have no candles at the same time.
 
 An answer never contains the reason why a candle is absent. The reason is derived from how often the series usually
 trades, from other series of the exchange, and from other exchanges. A series is busy if it usually has a candle in at
@@ -9,29 +9,32 @@ least nine of ten minutes, and quiet otherwise. There are two kinds of silences:
 
 Shared silences. Most of the exchange's busy listed series (at least two) have no candles in the same stretch, and each
 absence is confirmed by two complete answers. In addition, it must be very unlikely that all these candles are absent by
-accident, given how often each series has no candle. If two series trade nearly every minute, one common minute without
-candles is enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are
-needed. If another exchange has a candle within the stretch, in a series of any timeframe, the silent exchange was down
-(`outage`). If no other exchange has such a candle, trading stood still (`halted`).
+accident. This probability is computed from how often each series usually has no candle. If two series trade nearly
+every minute, one common minute without candles is enough. If each of two series has no candle in one of a hundred
+minutes, six consecutive common minutes are needed. If another exchange has a candle within the stretch, in a series of
+any timeframe, the silent exchange was down (`outage`). If no other exchange has a candle within the stretch, trading
+was halted (`halted`).
 
-Own silences. A single series has no candles for so long that its usual trading, on the stored days before and after,
-does not explain it. The busier the series is, the shorter this silence can be. The minimum is 30 minutes for a series
-that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. The silence of a
-quiet series must also be more than three times as long as every other stretch without candles on these days. The reason
-of an own silence is `halted`.
+Own silences. A single series has no candles for a long time, and its usual trading on the stored days before and after
+does not explain this. The busier the series is, the shorter the minimum length of a silence. It is 30 minutes for a
+series that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. The silence
+of a quiet series must also be more than three times as long as every other stretch without candles on the days around
+the silence. The reason of an own silence is `halted`.
 
-An own silence of a busy series can contain a few candles. Then three more conditions apply. Take any of these candles:
-in the part of the silence before it, and in the part after it, at least four of five candles are absent. The minimum
-length is a quarter longer, and only absent candles count. At least one part without candles is as long as
-`shortest_part` or longer.
+An own silence of a busy series can contain a few candles. Then three more conditions apply:
+
+- For each of these candles, at least four of five candles are absent in the part of the silence before this candle, and
+  also in the part after it.
+- The minimum length is a quarter longer, and only absent candles count.
+- At least one part without candles is as long as `shortest_part` or longer.
 
 If a silence of either kind lasts a week or longer, its reason is `not_listed`, because an exchange does not halt a
 market for this long, but removes the market from its list.
 
-These minimum lengths are about eight times as long as the pauses in real trading. For BTC/USDT on Binance.US in March
-2023 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
+The minimum lengths of own silences are about eight times as long as the pauses in real trading. For BTC/USDT on
+Binance.US in March 2023 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
 
-A silence has one reason from its first to its last candle, even if it crosses midnight. The decision depends only on
+A silence has one reason from its start to its end, even if it crosses midnight. The decision depends only on
 the ledger and the gaps, and not on the order in which slices were stored. Therefore the decision can be repeated when
 the ledger or the gaps change.
 """
@@ -64,7 +67,8 @@ _AGAIN = 0.6  # the probability that a busy series has no candle in a minute, af
 _PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
 _MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
-_UNSEEN = 0.3  # added to the number of absent candles, because even a sample without absent candles proves little
+# added to the number of absent candles: a sample without absent candles does not prove that candles are never absent
+_UNSEEN = 0.3
 _NEVER = 10**9  # a number of candles that is larger than any silence
 
 # a run of absent candles: the position of its first candle, and the position after its last candle
@@ -169,17 +173,17 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
 def shortest_silence(timeframe: Timeframe) -> int:
     """Return a length (in candles) that every own silence exceeds, even in the busiest series.
 
-    The busiest possible series has a candle at all other times. In such a series, a lack of trades can explain a
-    stretch without candles up to this length.
+    The busiest possible series has a candle at all times outside the silence. In this series, a lack of trades can
+    explain a stretch without candles up to the returned length.
     """
     candles = NEIGHBOURS * timeframe.per_day
     return longest_lull(Sample(candles, candles).absence, timeframe)
 
 
 def shortest_part(timeframe: Timeframe) -> int:
-    """Return the minimum length (in candles) of the longest run of absent candles in an own silence.
+    """Return the length (in candles) that at least one run of absent candles in an own silence must have.
 
-    This matters for a silence that contains a few candles and therefore consists of several such runs.
+    This condition matters for a silence that contains a few candles, because it consists of several runs.
     """
     return shortest_silence(timeframe) // 3 + 1
 
@@ -206,10 +210,10 @@ def is_too_long(
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
     """Divide the runs of absent candles into groups. Only a few candles are stored between the runs of a group.
 
-    Take any stored candle of a group: in the part of the group before it, and in the part after it, at least four of
-    five candles are absent. The groups are the maximal segments (Ruzzo and Tompa, 1999) of a sequence of numbers. An
-    absent candle is 1 in this sequence, and a stored candle is -4. A run counts as at most `shortest_silence` absent
-    candles, because otherwise a long run would absorb other runs that are far away.
+    For each stored candle in a group, at least four of five candles are absent in the part of the group before this
+    candle, and also in the part after it. The groups are the maximal segments (Ruzzo and Tompa, 1999) of a sequence of
+    numbers. An absent candle is 1 in this sequence, and a stored candle is -4. A run counts as at most
+    `shortest_silence` absent candles. Otherwise a long run would absorb other runs that are far away.
 
     If the candle before or after a midnight is stored, the groups are separated there. Therefore the groups do not
     depend on which days are read.
@@ -291,8 +295,8 @@ def split_run(
     """Return the silences in a run of absent candles.
 
     If the run is too long to be explained by a lack of trades, the whole run is one silence. Usually its reason is
-    `own`. Exception: shared silences cover at least half of the run, and `own` is not `not_listed`. Then its reason is
-    the reason of the shared silence that covers the largest part of the run.
+    `own`. Exception: if shared silences cover at least half of the run, and `own` is not `not_listed`, the run gets the
+    reason of the shared silence that covers the largest part of the run.
 
     If the run is not too long, only its parts in shared silences are returned. If two of these parts are close to each
     other, they are joined, together with the candles between them. These candles are probably outside of the shared
@@ -300,7 +304,7 @@ def split_run(
 
     `shared`: shared silences, each with its reason. Only those that overlap the run count.
     `absence`: the usual share of absent candles of the series.
-    `too_long`: whether the run is too long to be explained by a lack of trades, or belongs to such a silence.
+    `too_long`: whether a lack of trades cannot explain the run, or the own silence to which the run belongs.
     `own`: the reason of the own silence to which the run belongs. It is not used if the run is not too long.
     """
     start, end = run
@@ -362,9 +366,9 @@ def _largest(parts: Iterable[Silence]) -> Silence:
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return, for each cell, a number that is larger the less likely it is that its candles are absent by accident.
+    """Return, for each cell, how surprising its absent candles are. Present candles do not count.
 
-    This number is the negative logarithm of the probability. Only the candles that are absent count.
+    The result is the negative logarithm of the probability that these candles are absent by accident.
 
     `absent`: for each series and cell, whether the candle is absent.
     `shares`: for each series and cell, the usual share of absent candles of the series.

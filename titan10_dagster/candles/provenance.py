@@ -35,7 +35,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
     """Return the stretches of a slice that were read from files, in order of time, each with its file.
 
     If the files answered completely for the slice, each file is the source of the whole stretch that it covers,
-    including minutes without trades. Otherwise a file is only the source of the candles in this stretch, because
+    including minutes without trades. Otherwise a file is only the source of the candles that were read from it, because
     another source can add the missing candles.
 
     `times`: the starts of the valid candles of the slice, in ascending order.

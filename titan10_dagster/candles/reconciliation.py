@@ -73,7 +73,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the bounds of the share of differing candles in the population.
+        """Return the two bounds between which the share in the population lies with a confidence of 95 %.
 
         Differences come in clusters: the 398 known differences in Binance's files are all on two days. Therefore the
         candles of a day are not independent observations, and the size of the sample is its number of slices (days of a

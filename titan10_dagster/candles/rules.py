@@ -152,7 +152,7 @@ class Verdict:
 
     valid: the valid candles, sorted by time. All times are different.
     broken: the rows that break a rule.
-    counts: for each rule that at least one row breaks, the number of these rows.
+    counts: for each rule that is broken, the number of rows that break it.
     """
 
     valid: Candles

@@ -73,8 +73,8 @@ async def read_archive(
 ) -> ArchiveReport:
     """Fetch the slices that the archive has, and pass each slice to `land`.
 
-    `beside`: more slices, which are not fetched. They count for the choice between a monthly file and daily files; see
-        `plan_units`.
+    `beside`: more slices, which are not fetched. They only influence the choice between a monthly file and daily files;
+        see `plan_units`.
     """
     async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(

@@ -1,6 +1,8 @@
-"""Finds missing data in the ledger.
+"""Reads from the ledger which data is missing.
 
-Missing data are: gaps without a final reason, days without a ledger row, and days that only an archive can have.
+Missing data are: slices that are not settled, gaps without a final reason, days without a ledger row, and days that
+REST no longer serves but the exchange's archive possibly has. This module also returns the settled slices that will be
+checked again for late candles.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     """Return the slices up to yesterday that are not settled, or that have missing candles without a final reason.
 
-    Repairs are planned from these slices. Exception: if the symbol belonged to another market on the day, a request
-    would return candles of the current market. Therefore such a slice is left out if it is settled, and all its candles
-    without a final reason are in quarantine.
+    Repairs are planned from these slices. Exception: a settled slice is left out if the symbol belonged to another
+    market on the day, and all candles without a final reason are in quarantine. A request for these candles would
+    return candles of the current market.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)

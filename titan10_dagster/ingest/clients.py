@@ -1,6 +1,6 @@
 """Creates clients of exchanges from the settings.
 
-A client has the circuit breaker of its exchange, and a share of the exchange's allowed request rate.
+A client uses the circuit breaker of its exchange, and a share of the exchange's allowed request rate.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ async def fetch_by_rest(
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
 ) -> FetchReport:
-    """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`.
+    """Request slices at the pace that the exchange allows, and pass each slice to `land`; see `fetch_slices`.
 
     A failed fetch returns no report. Therefore, if the fetch fails, this function passes the cost to `on_spent`.
     """
@@ -94,7 +94,7 @@ def pace_share_of(titan10: IngestContext, exchange: str) -> float:
 
 
 def page_spacing(titan10: IngestContext, exchange: str) -> float | None:
-    """Return the seconds between two pages of a run that makes all allowed requests.
+    """Return the time (in seconds) from one request for a page to the next, if a run makes all allowed requests.
 
     Return None if the settings turn the pace off.
     """

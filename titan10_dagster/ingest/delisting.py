@@ -17,8 +17,8 @@ A day can have a complete answer from the time before the closing, and still hav
 After the closing, the exchange gives no second answer. Then the candles and the file of the day are kept, and only the
 reason of the gap becomes final.
 
-After an "unknown symbol" error, no more requests are made for the symbol. If the error came for a day before the last
-stored candle, the exchange possibly still serves the days after this candle. Therefore the days after this candle are
+After an "unknown symbol" error, no more requests are made for the symbol. If the failed request was for a day before
+the last stored candle, the exchange possibly still serves the days after this candle. Therefore these later days are
 requested once more, without the earlier days.
 """
 
@@ -89,8 +89,9 @@ def closings(
 def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closing]) -> list[Slice]:
     """Return the slices of closed markets that were possibly not requested.
 
-    An error for an early slice ends all requests for the symbol. Therefore these are the slices that end after the last
-    stored candle, if `slices` also contains earlier slices of the series.
+    An error for an early slice ends all requests for the symbol, so its later slices are possibly not requested. A
+    slice is returned if it ends after the last stored candle, and `slices` also contains a slice of the same series
+    that ends before.
     """
     earlier: set[Series] = set()
     later: list[Slice] = []
@@ -106,7 +107,7 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
 def closed_slice(slice_: Slice, closing: Closing, now: datetime, *, tried: str = "") -> FetchedSlice:
     """Return an empty slice of a closed market. The slice counts as answered, so it is not requested again.
 
-    `tried`: a text about the sources that were tried before, which begins the slice's note. It can be empty.
+    `tried`: a text about the sources that were tried before, or "". The slice's note begins with this text.
     """
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,

@@ -51,7 +51,10 @@ def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 class _Interruption:
-    """Handles signals from its creation until `restore`. `received`: the number of the first signal, or None."""
+    """Handles signals from its creation until the call of `restore`.
+
+    received: the number of the first signal, or None if no signal was received.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None

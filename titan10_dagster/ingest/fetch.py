@@ -132,7 +132,10 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         except StoreError as unwritten:
             # The database often cannot write either, because its disk is the same full disk. So the ledger does not
             # show the failure of these days, but Dagster shows the failed run.
-            log.warning("days of %s did not land, and the ledger could not be updated: %s", exchange, unwritten)
+            log.warning(
+                "days of %s were not written into the landing zone, and the ledger could not be updated: %s",
+                *(exchange, unwritten),
+            )
         raise
     failed = brought.failed
     never_listed = _never_listed(titan10, exchange, failed)
@@ -220,8 +223,9 @@ def _settle_open_gaps(
     """Make the gaps of stored days final, because the exchange gives no second answer for a closed market.
 
     The exchange answered completely for these days before the market closed. The files with the candles are kept, and
-    only the ledger changes. Days without a gap that needs a second answer stay unchanged. Days whose file is not stored
-    yet stay unchanged too: if the ledger had a later fetch than the file, the candles of the file would not be stored.
+    only the ledger changes. Days without a gap that needs a second answer stay unchanged. Days whose file is not yet
+    written to the database stay unchanged too. If the ledger recorded a later fetch than the file, the store step would
+    skip the file.
     """
     of_closed = [slice_ for slice_ in slices if slice_.series in closed and _is_answered(titan10, slice_)]
     if not of_closed:
@@ -238,10 +242,10 @@ def _settle_open_gaps(
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
     """Settle the days of former markets. Return, for each symbol, the error that says why no request is made.
 
-    Usually an empty, answered slice is landed for the day. But if the day already has a file with a complete answer,
-    this file is kept, because it comes from the former market. If the file is stored, only the ledger changes: the
-    missing candles of the day get their final reason. A file that is not stored yet is left to the store step; see
-    `_settle_open_gaps`.
+    Usually an empty, answered slice is written into the landing zone for the day. But if the day already has a file
+    with a complete answer, this file is kept, because it comes from the former market. If the database already has the
+    candles of this file, only the ledger changes: the missing candles of the day get their final reason. Otherwise
+    nothing changes, and the store step writes the file later; see `_settle_open_gaps`.
     """
     if not former:
         return {}
@@ -292,7 +296,7 @@ def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchE
 def _has_answer(titan10: IngestContext, slice_: Slice, landed: Mapping[Slice, tuple[FetchRecord, int]]) -> bool:
     """Return whether the slice has an answer, so that no empty slice has to be landed for it.
 
-    The slice has an answer if it landed with candles in this fetch, or if its file contains a complete answer.
+    The slice has an answer if this fetch returned candles for it, or if its file contains a complete answer.
     """
     if slice_ in landed:
         record, rows = landed[slice_]

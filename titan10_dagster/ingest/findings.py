@@ -23,7 +23,7 @@ from titan10_dagster.store.identities import SeriesEvent
 from titan10_dagster.store.ledger import LedgerRow
 
 SYSTEMIC_SHARE = 0.5
-MOST_EVENTS = 3  # largest number of events in the sentence of a finding; its table has all events
+MOST_EVENTS = 3  # the sentence of a finding names at most this many events; the finding's table has all events
 NOTHING_TO_COMPARE = (
     f"There is nothing to compare: no symbol has enough minutes in which {FEWEST_EXCHANGES} or more exchanges traded."
 )
@@ -97,12 +97,12 @@ def _rule_table(concern: Concern, slices: Sequence[SliceInspected]) -> tuple[Map
 
 
 def _shifts(slices: Sequence[SliceInspected]) -> str:
-    """Return a sentence about the most common distance of rows from the grid, or "" if all rows are on the grid."""
+    """Return a sentence about the most common distance of off-grid rows from the grid, or "" if all are on the grid."""
     shifts = Counter(slice_.shift for slice_ in slices if slice_.shift is not None)
     if not shifts:
         return ""
     shift, _ = shifts.most_common(1)[0]
-    return f" Rows start {_seconds(shift)} after the grid of their timeframe (the most common distance)."
+    return f" The rows that are off the timeframe's grid usually start {_seconds(shift)} after a grid point."
 
 
 def _seconds(span: timedelta) -> str:
@@ -156,11 +156,12 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
 
 
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
-    """Return a finding about symbols with too many minutes in which the close is far from the median of all exchanges.
+    """Return a finding about the symbols and days with too many deviating minutes.
 
-    The severity is ERROR if most of the compared minutes of a symbol and day are such minutes.
+    A minute deviates if the close is too far from the median close of all exchanges. The severity is ERROR if most of
+    the compared minutes of a symbol and day deviate.
 
-    `most`: the allowed share of such minutes in the compared minutes of a symbol and day.
+    `most`: the allowed share of deviating minutes in the compared minutes of a symbol and day.
     """
     rows: list[Mapping[str, Any]] = []
     compared, mostly = 0, False

@@ -33,7 +33,7 @@ def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[S
 
 
 def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
-    """Return, for each series with a former market, the time since which its candles come from the current market.
+    """Return, for each series with a former market, the time from which its candles come from the current market.
 
     The times are aware and UTC.
     """

@@ -1,6 +1,6 @@
-"""Writes the candles of files that a user has downloaded into the landing zone.
+"""Imports candle files that a user has downloaded. The import writes the candles of these files into the landing zone.
 
-Afterwards a backfill of the same days checks and stores these candles.
+Afterwards a backfill of the same days checks the candles and writes them to the database.
 """
 
 from __future__ import annotations

@@ -41,7 +41,10 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices whose ledger, candles and gaps do not agree, for all days from the first to the last."""
+    """Return the slices for which the numbers in the ledger, of the candles and of the gaps contradict each other.
+
+    All days from the first to the last of `days` are checked.
+    """
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
 

@@ -1,9 +1,9 @@
-"""Checks landed slices against the candle rules, and caches the results.
+"""Checks landed slices against the candle rules ("judges" them), and caches the results ("verdicts").
 
 A run executes all its steps in one process. The planning of the fetch, the asset checks and the write to the database
-need the same verdict. Therefore the first step that needs a slice checks it, and `JudgedFiles` keeps the verdict for
-the other steps. A slice is checked again only if its file was replaced, or if the cache does not have the verdict or
-the candles any more. "Judge" means: check against the candle rules.
+need the same verdict. Therefore each slice is checked when a step needs it for the first time, and `JudgedFiles` keeps
+the verdict for the other steps. A slice is checked again only if its file was replaced, or if the cache does not have
+the verdict or the candles any more.
 """
 
 from __future__ import annotations

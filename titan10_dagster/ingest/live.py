@@ -67,7 +67,7 @@ class LiveReport:
 
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    """Poll the exchanges at the same time. Return a report for each exchange. Its problems are in the report."""
+    """Poll the exchanges at the same time. Return a report for each exchange, which also contains its problems."""
     return run_in_event_loop(poll_together(titan10, exchanges))
 
 
@@ -194,10 +194,11 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
 
 
 def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
-    """Return, for each series, the start of the missing candles that the exchange will soon no longer serve.
+    """Return, for each series with missing candles that the exchange still serves, the start of the first one.
 
-    If an exchange serves only recent candles, the daily run is too late to fetch the candles of the morning. A repair
-    is too late to fetch candles that the daily run missed. Therefore live polling must fetch all such candles.
+    Only gaps of yesterday and today without a final reason count. If an exchange serves only recent candles, the daily
+    run is too late to fetch the candles of the previous morning. A repair is too late to fetch candles that the daily
+    run missed. Therefore live polling must fetch these candles before the exchange no longer serves them.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta

@@ -49,7 +49,10 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
 
 
 def market_events(titan10: IngestContext, exchange: str) -> list[str]:
-    """Return a text for each symbol that belongs to a new market or to several markets, if this was seen recently."""
+    """Return a text for each symbol that belongs to a new market or to several markets.
+
+    A symbol is left out if the last observation of this change is older than RECENT.
+    """
     events = events_since(titan10.database, exchange, titan10.now() - RECENT)
     kinds = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS)
     return [event.detail for event in events if event.kind in kinds]
@@ -71,7 +74,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
     - No list is stored. Exception: if the exchange no longer serves any of the days and no archive is configured, no
       list is needed.
-    - The last list has changes that a second list must confirm, and an hour has passed since.
+    - A second list must confirm changes of an earlier list, and an hour has passed since the earlier list.
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
     Raises:

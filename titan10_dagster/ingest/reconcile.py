@@ -38,7 +38,8 @@ class Reconciliation:
     """The result of comparing a sample of settled days from the archive and from REST.
 
     settled: the number of settled slices from `first` to `last`.
-    rate: the share of differing candles. Its population is all slices that both sources still serve completely.
+    rate: the share of differing candles. Its population is the estimated number of slices that both sources still serve
+        completely.
     compared: the comparisons in order of series and day.
     not_compared: the slices of the sample that a source did not deliver completely, each with the reason.
     requests: the number of REST requests.
@@ -61,8 +62,8 @@ class Reconciliation:
     def differences(self) -> Iterator[Difference]:
         """The differing values, in order of series and time.
 
-        At most MOST_DIFFERENCES values are kept. If the values of a slice do not fit, all values of this slice are left
-        out.
+        At most MOST_DIFFERENCES values are kept. If the values of a slice would exceed this number, all values of this
+        slice are left out.
         """
         for comparison in self.compared:
             yield from comparison.differences
@@ -208,7 +209,10 @@ class _Work:
     kept: int = 0
 
     def compare(self, batch: Sequence[Slice]) -> None:
-        """Fetch the slices from the archive. Fetch those that the archive delivered from REST too, and compare both."""
+        """Fetch the slices from the archive and then from REST, and compare the candles of the two sources.
+
+        Slices that the archive did not deliver are not requested from REST.
+        """
         from_archive, from_rest = _Collected(), _Collected()
         read = run_in_event_loop(
             read_archive(
@@ -241,7 +245,7 @@ class _Work:
 
 @dataclass
 class _Collected:
-    """The slices of a fetch, kept in memory. The fetch calls this object with each slice, maybe in several threads."""
+    """The slices of a fetch, kept in memory. The fetch calls this object with each slice, maybe from several threads."""
 
     slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
 

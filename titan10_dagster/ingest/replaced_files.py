@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # A file is checked again this long after its last check. This is less than a month, so that each monthly run checks it.
 CHECKED_AFTER = timedelta(days=25)
 MOST_FILES = 20_000  # one run checks at most this many files; the next run continues with the other files
-_AT_ONCE = 500  # this many HEAD requests are made at the same time
+_AT_ONCE = 500  # at most this many HEAD requests are made at the same time
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ class _Answers:
 
 
 def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES) -> FileCheck:
-    """Check the files of an exchange's archive whose last check was CHECKED_AFTER ago or earlier.
+    """Check the archive files from which stored candles of the exchange were read.
 
-    The days of replaced files are read again.
+    A file is checked if at least CHECKED_AFTER has passed since its last check. At most `most` files are checked. The
+    days of replaced files are read again.
 
     If the settings do not list the archive as a source of the exchange, nothing is checked. Files that do not come from
     the archive's present address, such as files of a former mirror, are left out.

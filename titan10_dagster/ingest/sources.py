@@ -237,7 +237,10 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return a variant of `land` that adds a note to records without a note: why the archive did not have the slice."""
+    """Return a variant of `land` that adds a note to each record without a note.
+
+    The note says why the archive did not have the slice completely. Slices without an entry in `reasons` get no note.
+    """
 
     def land_with_note(fetched: FetchedSlice) -> None:
         reason = reasons.get(fetched.record.slice)

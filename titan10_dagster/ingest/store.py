@@ -32,7 +32,7 @@ def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport
 
 
 def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[JudgedSlice]:
-    """Yield those of the slices that are in the landing zone, with their verdicts."""
+    """Yield each slice with its verdict. Slices without a readable file in the landing zone are left out."""
     for slice_ in slices:
         judged = titan10.judged.take(slice_)
         if judged is not None:
@@ -52,7 +52,7 @@ def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
     try:
         retrying(lambda: rollups.refresh(titan10.database, windows(changed)))
     except StoreError as error:
-        log.warning("the rollups were not refreshed; they are refreshed again within minutes: %s", error)
+        log.warning("the rollups were not refreshed; the next attempt is made within minutes: %s", error)
 
 
 def _classify_outages(titan10: IngestContext) -> None:

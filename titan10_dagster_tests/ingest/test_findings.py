@@ -93,7 +93,7 @@ def test_rows_off_the_grid_are_reported_with_their_shift_in_one_sentence() -> No
         valid=0, broken=1440, counts={"off_grid": 1440}, concern=Concern.TIME, shift=timedelta(seconds=14.789)
     )
     sentence = keeps_rules(Concern.TIME, [shifted]).sentence
-    assert "Rows start 14.789 s after the grid" in sentence
+    assert "usually start 14.789 s after a grid point" in sentence
     assert "1,440 of 1,440 rows break a rule and are quarantined; all valid rows are stored." in sentence
 
 
