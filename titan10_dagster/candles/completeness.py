@@ -46,10 +46,10 @@ class Completeness:
 
 
 def whole_candles(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
-    """Return the start of the first and the end of the last whole candle of length `step` in [start, end).
+    """Return the time range of all whole candles of length `step` that fit into [start, end).
 
-    If no whole candle fits, the two returned times are equal. `step`: one week, or a length that divides a day. A week
-    begins on Monday.
+    The result is the start of the first of these candles and the end of the last. If no whole candle fits, the two
+    returned times are equal. `step`: one week, or a length that divides a day. A week begins on Monday.
     """
     first = -(-(start - _MONDAY) // step) * step + _MONDAY
     last = (end - _MONDAY) // step * step + _MONDAY

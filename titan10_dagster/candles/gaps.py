@@ -310,8 +310,8 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
 def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
     now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
-    # These candles came broken before and are absent now. Observations of a broken candle do not count as observations
-    # of an absent candle.
+    # These candles were broken in earlier answers and are absent now. Observations of a broken candle do not count as
+    # observations of an absent candle.
     was_broken = (known.reason == _CODES[Reason.BROKEN_AT_SOURCE]) & findings.answered
     before = np.where(taken_back | was_broken, 0, known.observations)
     due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)

@@ -281,8 +281,8 @@ def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason
     """Return the reason of a silence.
 
     `length`: the length of the silence in candles.
-    `has_witness`: whether another exchange has a candle within the silence. This counts only for shared silences. For
-        own silences it is False.
+    `has_witness`: whether another exchange has a candle within a shared silence. For own silences, the value is always
+        False.
     """
     if length * timeframe.delta >= NOT_LISTED_AFTER:
         return Reason.NOT_LISTED

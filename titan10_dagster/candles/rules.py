@@ -34,8 +34,8 @@ class Rule:
     sentence: the rule as a sentence about a valid candle.
     breaks: a function that returns a mask of the rows that break the rule. Its arguments are the candles (sorted by
         time, without exact repetitions), the slice to which the candles should belong, and the time of the fetch.
-    among_others: whether the rule compares rows with each other. Such a rule gets only the rows that break no other
-        rule. Otherwise a broken row could make a valid row count as broken.
+    among_others: whether the rule compares rows with each other. If True, the rule gets only the rows that break no
+        other rule, because a broken row could make a valid row count as broken.
     """
 
     name: str

@@ -32,9 +32,9 @@ _LIMIT = 2.0**63
 # which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
-# If the largest double of a row is less than this many times the smallest, one power of two can be the scale of the
-# whole row: a mantissa needs 53 bits, the ratio of the two doubles needs 9 bits, and the integer has 63 bits. This is
-# only true if the doubles lie between _SMALLEST and _LARGEST.
+# If all doubles of a row lie between _SMALLEST and _LARGEST, and the largest is less than _CLOSE times the smallest,
+# one power of two can be the scale of the whole row. Reason: a mantissa needs 53 bits, the ratio of the largest to the
+# smallest double needs 9 bits, and the integer has 63 bits.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 
@@ -101,8 +101,8 @@ def is_representable(values: Floats) -> Mask:
 def _common(values: Floats, hint: float) -> float | None:
     if not values.any():
         return hint
-    # The hint (the previous scale of the series) is not used if it is far larger than the first rows need. Such a hint
-    # comes from an unusual candle some days ago.
+    # The hint (the previous scale of the series) is not used if it is far larger than the first rows need. A hint that
+    # is too large usually comes from an unusual candle some days ago.
     if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
         return hint
     return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # A note in the ledger that begins with this text says why the archive did not have the slice completely.
 NOTE = "archive: "
-# If such a note contains one of these texts, the archive may have the slice later.
+# If the note also contains one of these texts, the archive may have the slice later.
 _PASSING = (
     "not published",
     "could not be downloaded",

@@ -110,7 +110,10 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Return a finding about the slices with missing candles. Its table has the number of candles and the cause."""
+    """Return a finding about the slices with missing candles.
+
+    For each of these slices, the finding's table has the number of missing candles and the cause.
+    """
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:

@@ -62,7 +62,7 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
     """Return the stored markets of the exchange. If no markets are stored, request the market list.
 
     Raises:
-        FetchError: the list was requested without success.
+        FetchError: the market list had to be requested, but the request failed or was not allowed.
     """
     return MarketStore(titan10.database).load(exchange) or refresh_markets(titan10, exchange).markets
 
@@ -78,7 +78,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
     Raises:
-        FetchError: the list was requested without success.
+        FetchError: the market list had to be requested, but the request failed or was not allowed.
     """
     facts, now = venue_of(exchange), titan10.now()
     stored = retrying(lambda: MarketStore(titan10.database).load(exchange))

@@ -245,7 +245,7 @@ class _Work:
 
 @dataclass
 class _Collected:
-    """The slices of a fetch, kept in memory. The fetch calls this object with each slice, maybe from several threads."""
+    """The slices of a fetch, kept in memory. The fetch calls this object with each slice, maybe in several threads."""
 
     slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
 
