@@ -41,7 +41,7 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices for which the numbers in the ledger, of the candles and of the gaps contradict each other.
+    """Return the slices for which the ledger, the stored candles and the gaps have contradictory numbers of candles.
 
     All days from the first to the last of `days` are checked.
     """

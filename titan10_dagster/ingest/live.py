@@ -194,11 +194,12 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
 
 
 def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
-    """Return, for each series with missing candles that the exchange still serves, the start of the first one.
+    """For each series, find the first missing candle that the exchange still serves, and return its start.
 
-    Only gaps of yesterday and today without a final reason count. If an exchange serves only recent candles, the daily
-    run is too late to fetch the candles of the previous morning. A repair is too late to fetch candles that the daily
-    run missed. Therefore live polling must fetch these candles before the exchange no longer serves them.
+    Series without missing candles are left out. Only missing candles of yesterday and today without a final reason
+    count. If an exchange serves only recent candles, the daily run is too late to fetch the candles of the previous
+    morning. A repair is too late to fetch candles that the daily run missed. Therefore live polling must fetch these
+    candles while the exchange still serves them.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta

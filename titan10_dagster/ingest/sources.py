@@ -237,9 +237,10 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return a variant of `land` that adds a note to each record without a note.
+    """Return a variant of `land` that adds the reasons to the notes of the records.
 
-    The note says why the archive did not have the slice completely. Slices without an entry in `reasons` get no note.
+    `reasons`: for each slice, why the archive did not have it completely. Records with a note do not change, and
+        records of slices without a reason do not change.
     """
 
     def land_with_note(fetched: FetchedSlice) -> None:
