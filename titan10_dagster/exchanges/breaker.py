@@ -2,7 +2,7 @@
 
 The state machine in `planning/breaker.py` makes the decisions. The state is kept in a store (the database). Therefore
 all runs and sensors, in all processes, use the same breaker. The store also has the current pace of requests. If an
-exchange has slowed down a run, a run that starts soon afterwards begins at a reduced pace too.
+exchange throttles a run, a run that starts soon afterwards begins at a reduced pace too.
 
 Each breaker calls the store in its own thread and not on the event loop. If the database does not answer, or if another
 process has locked the row of an exchange, only the requests to this exchange wait.
@@ -52,11 +52,11 @@ from titan10_dagster.planning.pace import Pace
 
 T = TypeVar("T")
 
-CONFIRMED_FOR = 0.25  # for this many seconds after the breaker's state was read, it is not read again
+CONFIRMED_FOR = 0.25  # a state of the breaker that allows requests is used for this many seconds, then read again
 CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state; then the request is allowed
 RECORD_WITHIN = 2.0  # a throttled request waits at most this many seconds until the slower pace is stored
-# After a refusal, no request is allowed for this long. After several failures in a row, the pause is longer, up to an
-# hour.
+# After a refusal, no request is allowed for this long. If consecutive failures preceded the refusal, the pause is
+# longer, up to an hour.
 REFUSAL = timedelta(minutes=10)
 
 
@@ -77,7 +77,7 @@ class HealthSignal(Enum):
     NOTED: no conclusion, but the error is recorded as the last error.
     REJECTED: the exchange works. It rejected only this one request.
     FAILED: the exchange failed.
-    THROTTLED: the exchange requested slower requests.
+    THROTTLED: the exchange asked for fewer requests.
     REFUSED: the exchange refuses to serve this IP address or account.
     BANNED: the exchange banned this IP address.
     """
@@ -109,8 +109,8 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 def signal_of(error: FetchError) -> HealthSignal:
     """Return what an error shows about the exchange.
 
-    A refusal or rejection without an HTTP status does not come from the exchange, and shows nothing about it. For
-    example, this machine's clock is wrong, or a proxy requires a login.
+    A refusal or rejection without an HTTP status shows nothing about the exchange, because the exchange did not send
+    it. For example, this machine's clock is wrong, or a proxy requires a login.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
     return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
@@ -126,8 +126,9 @@ class Breaker:
     """The breaker of one exchange, for one event loop.
 
     store: the store of the state, which all processes share.
-    threshold: the number of failures in a row that opens the breaker.
-    pause: the first pause after these failures.
+    threshold: after this many consecutive failures, the breaker opens.
+    pause: how long the breaker is open the first time. Until a request succeeds, each further pause is twice as
+        long, up to an hour.
     lease: how long a probe (a single test request) can take before another process can start a probe.
     """
 
@@ -146,9 +147,9 @@ class Breaker:
     _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
 
     async def admit(self) -> bool:
-        """Check whether requests are allowed, and return whether the next request is a probe.
+        """Check whether requests are allowed, and return whether the next request is a probe (a single test request).
 
-        If the result is True, the caller must make only this one request, and wait for its answer.
+        If the next request is a probe, the caller must not make further requests before the answer has arrived.
 
         Raises:
             BreakerOpen: no request is allowed now.
@@ -172,9 +173,9 @@ class Breaker:
     async def confirm(self) -> Pace | None:
         """Check just before a request whether the request is still allowed, and return the current pace.
 
-        After the state was read and allowed requests, it is used for a quarter of a second, because some exchanges get
-        50 requests a second. During this time, the state is not read again, and the result is None. This also applies
-        to the state that `admit` has read, if the breaker was closed and the pace was the last result of `pace`.
+        The state of the breaker is not read for every request, because some exchanges get 50 requests a second. A state
+        that allows requests is used for a quarter of a second. During this time, the result is None. `admit` also
+        provides such a state, if the breaker was closed and its pace was the same as the last result of `pace`.
 
         If the database does not return the state within a second, the request is allowed, and the result is None.
 
@@ -217,7 +218,7 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The pause is ten minutes. Each failure in a row before the refusal doubles the pause, up to an hour.
+                # The pause is ten minutes. Each consecutive failure before the refusal doubles it, up to an hour.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause
@@ -306,7 +307,7 @@ class Breaker:
 def _open(health: Health, until: datetime) -> BreakerOpen:
     return BreakerOpen(
         f"{health.exchange}: paused until {until:%Y-%m-%d %H:%M:%S} UTC; then one test request is made."
-        f" Reason: {health.reason or 'another run is making its test request'}",
+        f" Reason: {health.reason or 'another run is making the test request'}",
         exchange=health.exchange,
         until=until,
     )

@@ -1,4 +1,7 @@
-"""Read facts about an exchange from ccxt: page size, rate limit and the cost of a page. No request is made."""
+"""Read facts about an exchange from ccxt: page size, rate limit, and the cost of a page in the rate limiter.
+
+No request is made.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,8 @@ def page_cost(exchange: str, limit: int) -> float:
     """Return the cost of a page of `limit` candles in ccxt's rate limiter.
 
     The cost depends on the endpoint, and only ccxt's method `fetch_ohlcv` selects the endpoint. Therefore this function
-    calls `fetch_ohlcv` and stops it in the rate limiter, before anything is sent. If ccxt does not reach its rate
-    limiter, because it cannot build the request, the result is 1.0.
+    calls `fetch_ohlcv` and stops the call in the rate limiter, before anything is sent. If ccxt cannot build the
+    request, it does not reach its rate limiter. In this case, the result is 1.0.
     """
 
     class Charging(getattr(ccxt, exchange)):  # type: ignore[misc]

@@ -62,7 +62,10 @@ async def _always() -> None:
 
 
 def requests_in_flight(spacing: float) -> int:
-    """Return how many simultaneous requests are needed to make one request every `spacing` seconds."""
+    """Return how many requests must be in progress at the same time to start a request every `spacing` seconds.
+
+    Answers are assumed to be slow (`_ROUND_TRIP`). The result is at most MOST_CONCURRENT.
+    """
     return min(2 + int(_ROUND_TRIP / spacing), MOST_CONCURRENT)
 
 
@@ -175,7 +178,7 @@ class ExchangeClient:
 
         Raises:
             Postponed: no request was made, because the pace allows the request only after the pacer's deadline.
-            FetchError: the request failed. `failures.classify` determines the class of the error.
+            FetchError: the request failed. The modules `network` and `failures` determine the class of the error.
         """
         if series.symbol not in self.markets:
             text = f"{self.exchange} {series.symbol}: this client was created without a market for the symbol"
@@ -183,21 +186,23 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            # Some exchanges also return the candle that begins exactly at the end of the request. One millisecond is
-            # subtracted, so that they do not return this candle.
+            # Some exchanges also return the candle that begins exactly at the end of the requested time. One
+            # millisecond is subtracted, so that these exchanges do not return this candle.
             end = {} if until is None else {"until": to_ms(until) - 1}
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:
-            text = f"{self.exchange} {series.symbol}: no time was left for this request; the next poll makes it"
+            text = (
+                f"{self.exchange} {series.symbol}: no time was left for this request; the next poll makes this request"
+            )
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
         except FetchError:  # this error was raised before a request was made
             raise
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            # The pacer still counts these requests as in progress, because they were not sent, or because their end
-            # was not reported.
+            # End the requests that the pacer still counts as in progress: requests that were not sent, and requests
+            # whose end was not reported.
             for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
@@ -229,8 +234,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            # The pacer still counts these requests as in progress, because they were not sent, or because their end
-            # was not reported.
+            # End the requests that the pacer still counts as in progress: requests that were not sent, and requests
+            # whose end was not reported.
             for release in answer.releases:
                 self.pacer.end(release)
             current_answer.reset(token)
@@ -280,8 +285,8 @@ class ExchangeClient:
         return failure
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # An error of the database is ignored here. The client itself has already slowed down. It can also write candles
-        # to the landing zone while the database does not work.
+        # An error of the database is ignored here, because the client itself has already slowed down, and the fetch can
+        # write candles to the landing zone without the database.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
             if pace is not None:
@@ -316,7 +321,7 @@ class ExchangeClient:
 class _RequestCount:
     """A counter that adds the requests of this client to the count of all processes.
 
-    The requests are added once a minute and when the client is closed.
+    The requests are added at most once a minute, and when the client is closed.
     """
 
     def __init__(self, breaker: Breaker | None) -> None:
@@ -334,7 +339,7 @@ class _RequestCount:
             self._start(requests)
 
     async def finish(self, requests: int) -> None:
-        """Add the last requests to the count. If the database does not answer within two seconds, stop waiting."""
+        """Add the last requests to the count. Wait at most four seconds for the database (see _COUNT_WITHIN)."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
         if self._task is None or self._task.done():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEEPEST = 4  # the list of the records is inside at most this many nested objects and lists
-# In each object or list, only the first nested objects and lists are searched, at most this many. Most of them are
-# single records, which contain no list of records.
+# In one object or list, only this many nested objects and lists are searched (the first ones). If there are more, they
+# are usually single records, which contain no list of records.
 _MOST_NESTED = 20
 
 
@@ -53,8 +53,8 @@ def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         return
     items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
     nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
-    # The object or list that contains the records has mostly objects, lists or (at Gemini) names of markets. A single
-    # record has mostly other values.
+    # More than half of the items in a container are objects and lists or (at Gemini) names of markets. Most items of a
+    # single record are other values.
     names: list[str] = []
     if isinstance(node, list):
         names = [item for item in node if isinstance(item, str)]

@@ -1,9 +1,9 @@
 """Decode the text of an answer with candles.
 
-If the exchange's record has a `Wire` (a description of the row format) with an `envelope`, msgspec reads the needed
-values directly into doubles, with the same rounding as `float`, and skips all other fields. Reading all fields and
-converting the needed fields would take twice as long. An answer with another structure (an error, a missing value) is
-left to ccxt.
+The exchange's record can have a `Wire` (a description of the row format) with an `envelope` (the path from the answer
+to its list of rows). In this case, msgspec reads the needed values directly into doubles, with the same rounding as
+`float`, and skips all other fields. To read all fields and then convert the needed fields would take twice as long. An
+answer with another structure (an error, a missing value) is left to ccxt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from titan10_dagster.exchanges.venues.venue import Wire
 
-# If an answer has no list of candles, ccxt's classes look for an error in these fields. So they are decoded too.
+# If an answer has no list of candles, ccxt's classes look for an error in these fields. Therefore these fields
+# are decoded too.
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
 
 
@@ -44,7 +45,7 @@ def decode(text: str, wire: Wire | None) -> Any:
 def last_finished(answer: Any, wire: Wire) -> int | None:
     """Return the start of the last finished candle (ms), which some exchanges send in a separate field.
 
-    The result is None if the exchange has no such field, or if the value in the answer is not a number.
+    The result is None if the exchange does not send this field, or if its value is not a finite number.
     """
     if wire.last_finished is None:
         return None

@@ -1,17 +1,18 @@
 """Draw conclusions from the answers of an exchange: which candles of a series exist, and which do not.
 
-A request asks for the candles from `since` to `until`. Its answer allows the following conclusions. It is not necessary
-to know the page size of the exchange, or whether the exchange counts candles forward from `since` or back from `until`.
+A request asks for the candles from `since` to `until`. Its answer allows the following conclusions. For most of them,
+it is not necessary to know the page size of the exchange, or whether the exchange counts candles forward from `since`
+or back from `until`.
 
 - There are no candles between two neighbouring rows, because an answer lists all existing candles in order.
 - If the answer has rows after `until`, there are two possibilities. Either the exchange counted forward from `since`,
   and there are no candles between `since` and the first row. Or the exchange ignored `since`. `since_check` finds out
   which possibility is true.
-- If the answer has only one or two rows, all on the same side of the requested stretch, usually a second such answer is
-  needed. The second answer proves that the stretch is empty. The first answer is enough if the stretch is short and the
-  exchange leaves out minutes without trades.
-- If the answer is empty, usually a second empty answer is needed. The second answer proves that the stretch is empty.
-  After several empty pages in a row, the first answer is enough.
+- If the answer has only one or two rows, and all of them are before (or all are after) the requested stretch, the
+  stretch is probably empty. Usually a second answer without a candle of the stretch is needed to prove this. One answer
+  is enough if the stretch is short and the exchange leaves out minutes without trades.
+- If the answer is empty, the stretch is probably empty. Usually a second empty answer is needed to prove this. After
+  several consecutive empty pages, one answer is enough.
 - If the exchange counts back from `until` and returns as many rows as requested, the rows are the last rows before
   `until`. Candles between the first row and `until` that are not in the answer do not exist.
 
@@ -43,7 +44,7 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 Times = NDArray[np.int64]
 
 SPARSE = 2  # an answer with at most this many rows is sparse, and proves little
-# A page counts as empty after two empty answers. After this many empty pages in a row, one empty answer is enough.
+# A page counts as empty after two empty answers. After this many consecutive empty pages, one answer is enough.
 _EMPTY_PAGES = 3
 # A boundary candle (the first or the last candle of a window) counts as absent after this many answers without it, even
 # if all requests had the same start and end.
@@ -95,8 +96,8 @@ class Evidence:
         # Each of these stretches was requested recently, and the answer had no candle of the stretch.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
-        # Whether answers include the candle at `since`. If `edges` is False, this is assumed. Otherwise it is known as
-        # soon as an answer has a row at `since`.
+        # Whether the exchange returns the candle that begins exactly at `since`. If `edges` is False, this is assumed.
+        # Otherwise, the value becomes True when an answer has a row at `since`.
         self._includes_start = not edges
         self.answered = False
         self.sparse = False
@@ -160,10 +161,12 @@ class Evidence:
             self.open.close(start, end)
 
     def counted_forward(self, request: PageRequest, first: int) -> None:
-        """Process an answer of an exchange that counts forward from `since`. `first`: the time of its first row.
+        """Process an answer of an exchange that counts forward from `since`.
 
-        If no answer had a row exactly at `since` yet, the exchange possibly leaves out the candle at `since`. In this
-        case, this candle stays open.
+        If no answer had a row exactly at `since` yet, the exchange possibly leaves out the candle at `since`. Then this
+        candle stays open.
+
+        `first`: the time of the answer's first row.
         """
         start = request.since if self._includes_start else request.since + self._step
         self.silence(request.since, start, request, proven=False)
@@ -181,7 +184,7 @@ class Evidence:
     def edges(self, request: PageRequest, times: Times) -> None:
         """Process an answer with only one or two rows.
 
-        It is evidence about the absent candles if all rows are before the target, or if all rows are after the target.
+        If all rows are before the target, or if all rows are after the target, the target is probably empty.
         """
         start, end = request.target
         if times[0] >= end:
@@ -197,8 +200,8 @@ class Evidence:
         """Process an answer that seems to show that the stretch from `start` to `end` (exclusive) is empty.
 
         The answer has rows only before or only after the stretch. Therefore it is possibly incomplete, and alone it
-        does not prove that a long stretch is empty. The stretch is closed if it is short, or if an earlier answer had
-        no candle in it either.
+        does not prove that a long stretch is empty. The stretch is closed if it is short, or if an earlier answer also
+        had no candle of the request's target.
 
         `uncut`: see `silence`.
         """
@@ -227,7 +230,7 @@ class Evidence:
     def _is_second(self, request: PageRequest) -> bool:
         """Record that the answer had no candle of the request's target.
 
-        Return whether the same is true for an earlier answer.
+        Return whether an earlier answer without a candle of this target was recorded.
         """
         start, end = request.target
         is_second = any(first <= start and end <= last for first, last in self._empty)
@@ -240,8 +243,8 @@ class Evidence:
 def without_strays(times: Times, until: int, jump: int) -> Times:
     """Remove isolated rows after the end of the request, and return the rest.
 
-    One or two neighbouring rows are isolated if they are far from all other rows. They probably have wrong times. They
-    must not prove that years of candles do not exist.
+    One or two neighbouring rows are isolated if they are far from all other rows. Isolated rows probably have wrong
+    times. If they were kept, they would seem to prove that years of candles do not exist.
 
     `until`: the end of the request. Isolated rows that begin at `until` or earlier are kept.
     `jump`: two neighbouring rows are far from each other if their distance is larger than `jump`.

@@ -5,7 +5,7 @@ NetworkError, although a retry would not help. For a truncated body, ccxt raises
 help. The first rule that applies determines the kind of the failure:
 
 1. The status means a ban at this exchange (`Venue.bans`).
-2. There is no answer, because the network failed. This is transient.
+2. There is no answer, because the network failed: the failure is transient.
 3. The message has a known code or sentence of the exchange (`Venue.phrases`) or of a service such as Cloudflare
    (`COMMON_PHRASES`).
 4. ccxt's exception has a class with a precise meaning (`EXPLICIT_CLASSES`).
@@ -46,8 +46,8 @@ LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
 
-# The words of these patterns must be in the same JSON string of the answer. If the words are only in the URL, which
-# ccxt's message also contains, the patterns do not match.
+# Patterns with `_MARKET` match only words that are in one JSON string of the answer. They do not match words in the URL
+# of the request, which ccxt's message also contains.
 _MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
 _GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
 
@@ -195,9 +195,9 @@ def _span(now: datetime, until: datetime) -> timedelta:
 
 
 def _named_end(error: Exception, now: datetime) -> timedelta | None:
-    """Return the time from `now` to the end of a block; None if the message does not contain the end.
+    """Return how long a ban lasts from `now` on; None if the message does not contain the end of the ban.
 
-    Binance and BingX send the end of a block in milliseconds since 1970.
+    Binance and BingX send this end in milliseconds since 1970.
     """
     named = re.search(r"(?:banned until|unblocked after) (\d{13})", str(error))
     return _span(now, from_ms(int(named[1]))) if named else None

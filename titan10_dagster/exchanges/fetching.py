@@ -1,31 +1,33 @@
 """Fetch slices of many series from one exchange, at the exchange's pace.
 
-A loop keeps as many requests in progress as the pace needs. Each request is for the earliest open candles of a series.
-A candle is open as long as it is not known whether the candle exists. The `SeriesState` of the series processes each
-answer.
+A loop keeps as many requests in progress as the pace needs. A candle is open as long as it is not known whether the
+candle exists. Each request is for the earliest open candles of a series that are not being requested yet. The
+`SeriesState` of the series processes each answer.
 
 When a slice has no open candles any more, the slice is settled and is written to the landing zone. A few threads write
 the files, so that the disk does not delay requests. The use of memory does not depend on the number of requested days:
 only the pages in progress, their days, and the few slices that wait for the disk are in memory.
 
-In three cases, the fetch searches for a bound of a series (its first or last candle), at most once in each case:
+The fetch can search for three bounds of a series, for each bound at most once:
 
-- If the first hour of the requested days (or a longer time) has no candle, it searches for the first candle.
-- If the last hour of a day (or a longer time) has no candle and the exchange lists the market as closed, it searches
-  for the last candle. It also does this if the series has no candle at all, not even a recent candle.
-- If the first candle of the series was known before the fetch, and a whole day between this candle and the first
-  received candle is empty, possibly the exchange no longer serves this day. `listing` finds out whether this is true.
+- The first candle. The fetch searches for it if at least the first hour of the requested days has no candle.
+- The last candle. The fetch searches for it if at least the last hour of a day has no candle and the exchange lists the
+  market as closed, or if the exchange returns no candle at all, not even a recent candle.
+- The first candle that the exchange still serves. The fetch searches for it if the first candle of the series was known
+  before the fetch, and a whole day between this candle and the first received candle is empty. Possibly the exchange no
+  longer serves this day. `listing` finds out whether this is true.
 
-The fetch records contain the bounds that were found. No candles outside of the bounds are requested.
+The record of each fetched slice (`FetchRecord`) contains the known bounds. Candles outside of the known bounds are not
+requested.
 
 | failure | what happens |
 |-|-|
 | TransientError | the page is requested again with exponential backoff and jitter |
 | TransientError, at the retry limit | the symbol fails; its settled slices still land, and other symbols continue |
 | Throttled | all requests to the exchange pause (in the client's pacer), then the page is requested again |
-| Throttled, at the retry limit | the breaker opens for at least the time that the exchange asked for; requests stop |
+| Throttled, at the retry limit | the breaker opens for at least the pause that the exchange asked for; requests stop |
 | Banned, Refused, BreakerOpen | all requests stop, and the error is raised |
-| FetchError, if the exchange sends errors for times before the listing | the fetch searches for the first candle |
+| FetchError, if the exchange rejects pages that begin before the listing | the fetch searches for the first candle |
 | UnknownSymbol, other FetchError | the symbol fails; its settled slices still land, and other symbols continue |
 | all symbols failed because of the exchange or the network | one error is raised after the settled slices landed |
 """
@@ -66,13 +68,14 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 LAUNCH_AGAIN = "Launch the same partitions again when the exchange answers."
 
 # The number of pages that are requested ahead for all series together. It is divided among the series, but each series
-# gets at least two pages. More pages would need more memory, because a page that arrives before an older page is kept
-# in memory.
+# gets at least two pages. More pages would need more memory, because a page that arrives before the page with the
+# preceding candles is kept in memory.
 _PAGES_AHEAD = 64
 # The maximum number of pages that are requested ahead for one series. With a higher number, many requests would be made
 # for times before the listing.
 _MOST_PAGES_AHEAD = 16
-# during a fetch, Python's cycle collector runs only after this many more objects were allocated than freed
+# During a fetch, Python's cycle collector runs when the number of allocated objects exceeds the number of freed objects
+# by this number.
 _COLLECT_AFTER = 50_000
 _STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
@@ -89,7 +92,7 @@ class FetchReport:
     requests: the number of all requests, including requests for slices that did not land.
     retries: the number of repeated requests.
     candles: the number of candles in the landed slices.
-    seconds: the elapsed time.
+    seconds: the duration of the fetch.
     parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
     answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
     listed: the symbols of which this fetch has found the first candle, each with the start of this candle (aware, UTC).
@@ -123,11 +126,11 @@ async def fetch_slices(
     log: Log,
     retry_limits: RetryLimits | None = None,
 ) -> FetchReport:
-    """Fetch slices of the client's exchange, and pass each slice to `land` as soon as the slice is settled.
+    """Fetch slices of the client's exchange. Pass each slice to `land` as soon as the slice has no open candles.
 
     Several threads call `land` at the same time. If `land` raises an error, the error is raised here, and no more
-    slices are passed on. Candles that had not ended at the start of the fetch are left out. If a symbol fails, only its
-    settled slices land.
+    slices are passed on. Candles that had not ended at the start of the fetch are left out. If a symbol fails, those of
+    its slices that have no open candles still land.
 
     Raises:
         Banned, Refused, BreakerOpen: requests are not allowed.
@@ -263,8 +266,8 @@ class _Fetch:
     async def _learn_bound(self, state: SeriesState, finding: Finding) -> None:
         """Record the result of a search for a bound (see `Bound`), and land the slices that waited for this result.
 
-        The slices usually also land if no bound was found. Exception: the exchange sent an error for a page, and no
-        bound that was found explains this error (`bounds.refusal`). Then the symbol fails with this error.
+        The slices usually also land if no bound was found. Exception: the exchange sent an error for a page, and the
+        result does not explain this error (`bounds.refusal`). Then the symbol fails with this error.
         """
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
@@ -388,8 +391,9 @@ def _without_advice(error: FetchError) -> str:
 def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
     """Return whether the exchange or the network caused the failure of all symbols.
 
-    This is the case if the exchange could not answer, or if it rejected the requests of several symbols. A single
-    rejected symbol is possibly delisted. A symbol that the exchange does not list shows nothing about the exchange.
+    This is the case if the exchange could not answer a request or asked for fewer requests, or if it rejected the
+    requests of several symbols. A single rejected symbol is possibly delisted. A symbol that the exchange does not list
+    shows nothing about the exchange.
 
     `failed`: the error of each symbol. All symbols have failed.
     """
@@ -413,7 +417,8 @@ def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:
     is_rejected = any(type(error) is FetchError for error in errors)
     return common(
         f"{exchange}: every symbol failed ({len(failed)} of {len(failed)}), so the exchange or the network is at fault,"
-        f" not one symbol. {some}{more} The slices that landed are kept. {REJECTED if is_rejected else LAUNCH_AGAIN}",
+        f" and not the symbols. {some}{more} The slices that landed are kept."
+        f" {REJECTED if is_rejected else LAUNCH_AGAIN}",
         exchange=exchange,
         status=errors[0].status,
     )

@@ -1,9 +1,10 @@
 """Threads that write fetched slices to the landing zone.
 
-A slice of 1m candles lands in about two milliseconds, and the event loop usually waits for this. If the event loop
-worked at the same time, landing would take more than twice as much CPU time, because the event loop and the thread
-would exchange Python's global lock in each of many short numpy calls. The event loop waits for at most 20 ms. If the
-disk is slower, the event loop continues to request pages.
+A slice lands when a thread writes it to the landing zone. For a slice of 1m candles, this takes about two milliseconds.
+The event loop usually waits until the slice has landed. If the event loop worked at the same time, landing would take
+more than twice as much CPU time, because the event loop and the thread would exchange Python's global lock in each of
+many short numpy calls. The event loop waits for at most 20 ms. If the disk is slower, the event loop continues to
+request pages.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class LandingThreads:
     """Threads that pass slices to the function `land`. Use the object inside `async with`.
 
     At the end of `async with`, the object waits until all slices have landed. If `land` raises an error, no more slices
-    land. The error is raised by `wait` or at the end of `async with`.
+    land, and `wait` or the end of `async with` raises this error.
 
     landed, candles: the numbers of slices and candles that have landed.
     seconds: the CPU time that was needed to land the slices.
@@ -55,7 +56,7 @@ class LandingThreads:
     def hand_in(self, fetched: FetchedSlice) -> None:
         """Pass a slice to a thread, which lands the slice.
 
-        If no earlier slice still has to land, wait until the slice has landed, but for at most 20 ms.
+        If all earlier slices have landed, wait until this slice has landed too, but for at most 20 ms.
         """
         is_busy = any(not earlier.done() for earlier in self._waiting)
         landing = self._threads.submit(copy_context().run, self._write, fetched)
@@ -64,7 +65,7 @@ class LandingThreads:
             wait([landing], _PATIENCE)
 
     async def wait(self, most: int = _MOST_WAITING) -> None:
-        """Wait until at most `most` slices still have to land."""
+        """Wait until at most `most` slices have not landed yet."""
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
             await asyncio.wrap_future(self._waiting.popleft())
 

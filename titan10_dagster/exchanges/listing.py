@@ -13,16 +13,18 @@ both steps must agree, because a single answer can have lost its first rows. The
 like time before the listing.
 
 The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
-such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
-are checked for candles of the series' own timeframe. If a day with trades has no such candle, the exchange no longer
-serves this day and all earlier days. If the day has such a candle, the exchange serves this day and all later days. A
-bisection finds the first candle that is still served. A 1d candle does not show the minute in which trading began.
-Therefore, if the first served candle is on the first day of the 1d candles, it counts as the listing.
+these minutes, the exchange answers `[]` without an error, as if there were no trades. Therefore days with trades are
+checked for candles of the series' own timeframe. If a day with trades has no candle of this timeframe, the exchange no
+longer serves this day and all earlier days. If the day has a candle of this timeframe, the exchange serves this day and
+all later days. A bisection finds the first candle that is still served. A 1d candle does not show the minute in which
+trading began. Therefore, if the first served candle is on the first day that has a 1d candle, this candle counts as the
+first candle of the series.
 
 Some exchanges answer with an error if a page begins before the first candle. For these exchanges, a bisection finds the
 earliest start without an error, for 1d candles and for the series' own timeframe. The error alone proves nothing,
-because its wording is not documented (ccxt PR 21686). If both timeframes begin on the same day, the result is the
-listing. If the 1d candles begin earlier, the result is the retention horizon.
+because its wording is not documented (ccxt PR 21686). If the candles of both timeframes begin on the same day, the
+result is the first candle of the series. If the 1d candles begin earlier, the result is the retention horizon (the
+first candle that is still served).
 """
 
 from __future__ import annotations
@@ -49,8 +51,7 @@ class RequestPage(Protocol):
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# If the last candle of a market ended less than this time before now, the market is possibly only halted, and not
-# delisted.
+# A market whose last candle ended less than this long ago is possibly only halted, and not delisted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ _DAILY = Timeframe.parse("1d")
 
 
 def serves_oldest_candles(venue: Venue) -> bool:
-    """Return whether candles of any age can be requested: the exchange serves more than its newest candles."""
+    """Return whether candles of any age can be requested. Some exchanges serve only their newest candles."""
     return venue.depth is None and not venue.no_since
 
 
@@ -121,10 +122,10 @@ async def first_candle(
 
     Args:
         request: a function that requests one page. Its errors are raised here.
-        silent_until: the end of a silence. The fetch requested candles that start before this instant, but received
-            none of them. The beginning should explain the silence. If the exchange still serves the last day with
-            trades before this instant, deleted candles do not explain the silence. If nothing else explains the
-            silence, the result is None.
+        silent_until: the end of a silence: the fetch requested candles that start before this instant, but received
+            none of them. A search for the retention horizon has to find out whether the exchange has deleted these
+            candles. If the exchange still serves the last day with trades before this instant, the candles were not
+            deleted, and the result is None.
         listed: the start of the first candle, if it is known. In this case, only the retention horizon is searched for.
         honours_since: whether the exchange returns candles from `since` on; None if this is not known (see `Survey`).
     """
@@ -186,7 +187,7 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until)
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """Return the earliest start of a page that the exchange does not reject, but at least `since`.
+        """Return the earliest start of a page, from `since` on, that the exchange does not reject.
 
         Raises:
             FetchError: the exchange rejects even the newest possible start.
@@ -263,7 +264,7 @@ class _Search:
         return End(end) if self.now - end >= HALT else None
 
     async def _last_days(self) -> list[int] | None:
-        """Return the starts (ms) of the days with a candle, from the newest page with at least one such day.
+        """Return the starts (ms) of the 1d candles in the newest page that has any.
 
         The list is empty if the series has no candle. The result is None if the answers prove nothing.
         """

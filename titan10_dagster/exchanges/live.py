@@ -1,7 +1,7 @@
 """Poll the newest candles of many series of one exchange, with one request for each series.
 
-The next poll follows in a minute. Therefore a poll repeats no request. Requests that are still waiting when the time of
-the poll ends are not made. The next poll begins with the series of these requests.
+The next poll follows in a minute. Therefore a poll repeats no request. Requests that still wait at the end of the poll
+are not made. The next poll begins with the series of these requests.
 
 One result is reported to the circuit breaker for the whole poll. The poll is a success if at least one request returned
 a page. Otherwise it is one failure if the exchange failed or throttled a request, and a success if the exchange only
@@ -38,15 +38,15 @@ from titan10_dagster.planning.live import LivePlan
 
 log = logging.getLogger(__name__)
 
-_RECORD_WITHIN = 5.0  # a poll waits at most this many seconds until the database has recorded the result
+_RECORD_WITHIN = 5.0  # a poll waits at most this many seconds for an update of the breaker in the database
 
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
     """The exchange's answer to the request of one plan.
 
-    candles: the candles in the plan's window that had ended at the time of the request, sorted by time. They were not
-        checked against the candle rules yet.
+    candles: the candles in the plan's window that had ended at the time of the request, sorted by time. They have not
+        been checked against the candle rules yet.
     requested_at: the time just before the request was sent (aware, UTC).
     seconds: how long the exchange took to answer.
     """
@@ -71,8 +71,8 @@ class LivePoll:
 
     failed: the error of each symbol that failed.
     blocked: the error that forbids more requests; None if requests are allowed.
-    postponed: the plans whose requests were not made because the poll ended or no more requests were allowed, and the
-        plans whose requests timed out because this process stood still. These plans do not count as failures.
+    postponed: the plans without an answer that do not count as failures. There are three possible reasons: the time of
+        the poll ended, no more requests were allowed, or the request timed out because this process stood still.
     """
 
     answers: list[LiveAnswer] = field(default_factory=list)
@@ -83,9 +83,9 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan. The series are sorted by the time of their last known candle, oldest first.
+    """Make one request for each plan. The series with the oldest last known candle is requested first.
 
-    Errors of the exchange are not raised but are part of the result.
+    Errors of the exchange are not raised. They are a part of the result.
 
     `seconds`: after this time, no more requests are made.
 
@@ -191,7 +191,7 @@ class _Poll:
             await self.breaker.succeeded()
 
     async def _record(self, recording: Coroutine[None, None, None]) -> None:
-        """Wait at most a few seconds until the database has recorded the result.
+        """Wait at most a few seconds until the breaker is updated in the database.
 
         The wait is short, because the candles of the poll still have to be stored in this minute.
         """

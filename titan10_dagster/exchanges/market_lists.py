@@ -1,6 +1,6 @@
 """Read the market list of an exchange. Records that cannot be read are skipped.
 
-ccxt parses a market list as a whole. If a single record has another structure, ccxt raises an error and returns no
+ccxt parses a market list as a whole. If one record has an unexpected structure, ccxt raises an error and returns no
 market. In this case, this module passes the same answers to ccxt again in parts, without a new request. Each part has a
 hundred records. If ccxt cannot parse a part, the records of this part are passed to ccxt one by one. Records that ccxt
 cannot parse are skipped and reported. Records that ccxt can parse but that cannot be markets are skipped and reported
@@ -36,8 +36,8 @@ _FEWEST_EXCEPTIONS = 1
 # Control characters, format characters, line separators, and halves of surrogate pairs. They are invisible, so two
 # names that differ only in these characters would look the same.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Exchanges use these names for the fields that contain an asset's name in their own records. If such a field is null,
-# ccxt derives an asset from the market's id, and the result is a market that does not exist.
+# The names of the fields that contain the name of an asset, in the exchanges' own records. If one of these fields is
+# null, ccxt derives an asset from the market's id, and the result is a market that does not exist.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
 
 ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
@@ -69,8 +69,9 @@ async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answ
 
     Raises:
         BadResponse: no record of the list can be parsed.
-        Exception: an error of `list_markets`, if the list cannot be read in parts: not all answers were received, or
-            the records of this exchange refer to each other by their positions.
+        Exception: an error of `list_markets`. It is raised again if it is a FetchError or TooLate. Other errors are
+            raised again if the list cannot be read in parts, because not all answers were received, or because the
+            records of this exchange refer to each other by their positions.
     """
     skipped: list[str] = []
     try:

@@ -29,8 +29,8 @@ def unique_markets(markets: Iterable[Market]) -> list[Market]:
     """Return one market for each symbol, sorted by symbol.
 
     An active market is preferred to an inactive market with the same symbol, because some exchanges still list an old
-    market with this symbol as inactive. If several markets of a symbol are active, the first market is returned, and
-    the other active markets are its `rivals`.
+    market with this symbol as inactive. If several markets of a symbol are active, the first active market is returned.
+    Its field `rivals` contains the other active markets.
     """
     by_symbol: dict[str, Market] = {}
     for market in markets:
@@ -45,8 +45,8 @@ def unique_markets(markets: Iterable[Market]) -> list[Market]:
 def ccxt_market(market: Market) -> dict[str, Any]:
     """Return ccxt's dictionary of a market, with only the fields that `fetch_ohlcv` needs.
 
-    For Kraken, the id must be the key of the market in Kraken's market list. With another id, ccxt finds no candles in
-    an answer.
+    For Kraken, the id must be the key of the market in Kraken's market list. With any other id, ccxt does not find the
+    candles in Kraken's answers.
     """
     return {
         "id": market.market_id,

@@ -46,7 +46,7 @@ class Resolution:
 
     markets: the markets in the order of the symbols. Inactive markets are included, because the exchange possibly still
         serves their history.
-    unknown: an error for each symbol that the exchange does not list. Its message suggests similar symbols.
+    unknown: an error for each symbol that the exchange does not list. Each message suggests similar symbols.
     """
 
     markets: tuple[Market, ...]
@@ -79,7 +79,7 @@ def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSy
 def _close_matches(symbol: str, markets: Iterable[Market]) -> list[str]:
     """Return at most three similar symbols.
 
-    The symbol is also compared with the exchange's own names of its markets (BTCUSDT, XXBTZUSD).
+    The symbol is compared with the symbols of the markets, and with the exchange's own names (BTCUSDT, XXBTZUSD).
     """
     names = {market.market_id.upper(): market.symbol for market in markets}
     names |= {name.upper(): name for name in names.values()}

@@ -1,4 +1,4 @@
-"""Recognize network failures between this machine and an exchange, and return an error with a message for each cause.
+"""Recognize failures of the network between this machine and an exchange. Each cause has its own error message.
 
 If a certificate is not trusted, or if a proxy requires a login, the user has to change a setting. Therefore the request
 is not repeated. A failure of a proxy shows nothing about the exchange.
@@ -57,7 +57,7 @@ def network_failure(
 
 
 def wants_login(error: Exception, status: int | None) -> bool:
-    """Return whether a proxy required a login (HTTP 407), either for the request itself or to open a tunnel for it."""
+    """Return whether a proxy required a login (HTTP 407), for the request itself or for the tunnel of the request."""
     of_tunnel = [link.status for link in chain(error) if isinstance(link, aiohttp.ClientHttpProxyError)]
     return _LOGIN_NEEDED in (status, *of_tunnel)
 

@@ -184,7 +184,7 @@ def test_the_output_has_one_piece_of_advice(
 
 DOWN = "binance A/B: the exchange could not answer (HTTP 502). The request is repeated."
 ALL_DOWN = (
-    "binance: every symbol failed (2 of 2), so the exchange or the network is at fault, not one symbol. "
+    "binance: every symbol failed (2 of 2), so the exchange or the network is at fault, and not the symbols. "
     f"{without_promises(DOWN)} The slices that landed are kept. {LAUNCH_AGAIN}"
 )
 
