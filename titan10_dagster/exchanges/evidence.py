@@ -12,7 +12,7 @@ or back from `until`.
   stretch is probably empty. Usually a second answer without a candle of the stretch is needed to prove this. One answer
   is enough if the stretch is short and the exchange leaves out minutes without trades.
 - If the answer is empty, the stretch is probably empty. Usually a second empty answer is needed to prove this. After
-  several consecutive empty pages, one answer is enough.
+  several consecutive empty pages, one empty answer is enough for each further page.
 - If the exchange counts back from `until` and returns as many rows as requested, the rows are the last rows before
   `until`. Candles between the first row and `until` that are not in the answer do not exist.
 
@@ -44,7 +44,8 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 Times = NDArray[np.int64]
 
 SPARSE = 2  # an answer with at most this many rows is sparse, and proves little
-# A page counts as empty after two empty answers. After this many consecutive empty pages, one answer is enough.
+# A page counts as empty after two empty answers. After this many consecutive empty pages, one empty answer
+# is enough for each further page.
 _EMPTY_PAGES = 3
 # A boundary candle (the first or the last candle of a window) counts as absent after this many answers without it, even
 # if all requests had the same start and end.

@@ -134,8 +134,9 @@ async def fetch_slices(
 
     Raises:
         Banned, Refused, BreakerOpen: requests are not allowed.
-        FetchError: all symbols failed, and the exchange or the network caused it. A symbol that the exchange does not
-            list is only reported in `failed`, even if no other symbol was requested.
+        FetchError: all symbols failed, and the exchange or the network caused these failures. A symbol that the
+            exchange does not list is only reported in `failed`, even if no other symbol was requested. FetchError is
+            also raised if Titan-10 itself has left a slice unfinished, which is a fault of Titan-10.
     """
     fetch = _Fetch(
         client,

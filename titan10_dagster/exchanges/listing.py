@@ -115,7 +115,7 @@ async def first_candle(
     honours_since: bool | None = None,
     listed: datetime | None = None,
 ) -> Beginning | None:
-    """Return the beginning of the series.
+    """Return the time at which the served candles of the series begin, and the reason.
 
     The result is None if the series has no candle, if the answers of the exchange do not prove the beginning, or if the
     exchange serves only its newest candles.
@@ -138,7 +138,7 @@ async def first_candle(
 async def last_candle(
     request: RequestPage, venue: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> End | None:
-    """Return the end of a series that is no longer traded.
+    """Return the time at which the served candles end, if the series is no longer traded.
 
     The result is an End if the last candle ended a day (HALT) or more before `now`, or if the series has no candle at
     all. The result is None if the series is still traded, if the answers do not prove the end, or if the exchange
