@@ -17,7 +17,7 @@ class AlertStore:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Return the open alerts. `keep` closes an alert after the end of its problem was reported."""
+        """Return the open alerts. An alert is open until its problem has ended and `keep` has closed it."""
         return [_alert(row) for row in self._db.query(statement("open_alerts"))]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:

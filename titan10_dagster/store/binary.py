@@ -1,8 +1,8 @@
-"""Converts between PostgreSQL's binary COPY format and numpy arrays. No Python object is made for a single row.
+"""Converts between PostgreSQL's binary COPY format and numpy arrays, without making a Python object for each row.
 
 The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field consists of its size
-(int32) and its bytes, big-endian. In this module, the constants at the start of a row can have any size. All other
-fields have 8 bytes: bigint, double precision or timestamptz.
+(int32) and its bytes, big-endian. In this module, a row begins with constants, which are the same in all rows and can
+have any size. All other fields have 8 bytes: bigint, double precision or timestamptz.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BUFFER = 1 << 18
 
 
 def rows(constants: Sequence[str | int | None], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return rows in COPY's binary format. Each row has the constants (the same in all rows), then its column values.
+    """Return rows in COPY's binary format. Each row has the constants, and then its values from the columns.
 
     constants: each constant is a string, an int (stored as bigint), or None (stored as NULL).
     columns: arrays of equal length. datetime64[ms] and datetime64[us] (naive, UTC) are stored as timestamptz, int64 as

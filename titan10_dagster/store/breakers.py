@@ -37,13 +37,16 @@ _OF_EXCHANGE = f"{_SELECT} WHERE exchange = %s"
 
 
 class HealthStore:
-    """Reads and changes the Health of exchanges. An exchange that has no row yet has a closed breaker."""
+    """Reads and changes the Health of exchanges: their breakers and paces (see `planning/breaker.py`).
+
+    An exchange that has no row yet has a closed breaker.
+    """
 
     def __init__(self, db: Database) -> None:
         self.pool = db.separate_pool("breakers", max_connections=_CONNECTIONS, session=_SESSION)
 
     def load(self, exchange: str) -> Health:
-        """Return the exchange's Health. This only reads, so it does not wait for a locked row."""
+        """Return the exchange's Health. The function only reads, so it does not wait for a locked row."""
         return _health_of(exchange, self.pool.query(_OF_EXCHANGE, [exchange]))
 
     def load_all(self) -> dict[str, Health]:
@@ -72,7 +75,7 @@ class HealthStore:
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         """Apply `change` to the exchange's Health, then store and return the result.
 
-        `change` is possibly called several times. If it returns the same Health, the database is only read. Otherwise
+        `change` can be called several times. If `change` returns an equal Health, the database is only read. Otherwise
         this function locks the exchange's row, so that no other process changes the Health at the same time.
 
         Information from an exchange must not get lost. Therefore the call is repeated while the database is unavailable

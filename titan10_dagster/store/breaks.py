@@ -29,7 +29,7 @@ FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
 # To find breaks at the ends of a write, the written candles are compared with the nearest stored candles before and
-# after them. Stored candles that are further away than this are not compared.
+# after the written candles. Stored candles that are further away than this are not compared.
 LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
@@ -50,7 +50,7 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """Searches for breaks within the slices of one write, between them, and between them and other stored candles.
+    """Searches for breaks in the slices of one write, between these slices, and next to other stored candles.
 
     Each slice is searched when it is written. The candles at its two ends are kept until all slices are written, and
     are then compared with the neighbouring candles. In a `live` write, the last slice has no candles after it, so the

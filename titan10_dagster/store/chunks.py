@@ -1,11 +1,11 @@
 """Creates and locks the chunks of the hypertable before a transaction writes to these chunks.
 
-A chunk is a part of the hypertable for some days. The module exists for two reasons, both measured with TimescaleDB
+A chunk is a part of the hypertable for some days. The module avoids two problems, which were observed with TimescaleDB
 2.23.
 
-First, after a transaction has created a chunk, no other transaction can create a chunk until the first one ends. A
-write takes seconds, so the writes of different exchanges would wait for each other. Therefore chunks are created in
-separate short transactions.
+First, after a transaction has created a chunk, no other transaction can create a chunk until this transaction has
+ended. A write takes seconds, so the writes of different exchanges would wait for each other. Therefore chunks are
+created in separate short transactions.
 
 Second, a transaction that first reads a chunk and then writes to the same chunk can run into a deadlock with the
 compression job. Therefore the lock for writing is taken before the first read.
@@ -78,7 +78,7 @@ class Chunks:
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
     """Create the chunk of each instant: insert a row at the instant, and delete the row in the same transaction.
 
-    Each DELETE concerns a single chunk. A DELETE from the whole hypertable would wait for the compression of any chunk.
+    Each DELETE names a single chunk. A DELETE from the whole hypertable would wait if any chunk is being compressed.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# URLs that lead to a PostgreSQL server and not to a connection pooler. A process checks a URL at its first connection.
+# URLs that lead to a PostgreSQL server and not to a connection pooler. A process checks each URL once, when
+# the first connection is opened.
 _direct: set[str] = set()
 
 # Timeouts are in milliseconds. A write of an exchange waits until another write of this exchange has ended. Therefore
@@ -57,9 +58,9 @@ SESSION: Mapping[str, str] = {
     "jit": "off",
     # The role or the database may have other values for the next two settings, and these values would cause errors.
     # With an idle timeout, idle sessions would lose their locks. With another isolation level, a writer that waited for
-    # a lock would not see what the previous holder of the lock has written. The backslash escapes the space.
+    # a lock would not see what the previous holder of the lock has written.
     "idle_session_timeout": "0",
-    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_isolation": r"read\ committed",  # the backslash escapes the space
 }
 _CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
@@ -88,7 +89,7 @@ _DIRECT = (
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """Open a connection to `url`, which begins with postgresql:// or postgresql+psycopg2://.
 
-    `session`: settings of the session. The same settings in the URL take precedence.
+    `session`: settings of the session. If the URL contains a setting of the same name, the value in the URL is used.
 
     Raises DatabaseUnavailable if the server does not answer or refuses the connection. Raises SettingsError if the URL
     is invalid or leads to a connection pooler. Error messages never contain the password.
@@ -189,8 +190,8 @@ class Database:
                         cursor.execute(statement, parameters)
                         return cursor.fetchall()
                 except DatabaseUnavailable as error:
-                    # Possibly the server has restarted. Then the old connections of the pool are closed. So after an
-                    # error that closed an old connection, the read is repeated with another connection.
+                    # A connection from the pool does not work after a restart of the server. If the error closed such
+                    # an old connection, the query is repeated with another connection.
                     if is_new or not connection.closed:
                         self._close_idle_after(error, connection)
                         raise
@@ -264,8 +265,8 @@ class Database:
     def _idle_or_new(self) -> tuple[Connection, bool]:
         """Return a connection without an open transaction, and whether the connection is new.
 
-        The connection is in autocommit mode. Otherwise psycopg2 would begin a transaction before each query. This takes
-        one more round trip to the server.
+        The connection is in autocommit mode. Otherwise psycopg2 would begin a transaction before each query, which
+        needs one more round trip to the server.
         """
         connection = self._pop()
         if connection is not None:
@@ -340,7 +341,7 @@ def single_row(cursor: Cursor) -> Any:
 def translated_errors() -> Iterator[None]:
     """Replace an error of psycopg2 by DatabaseUnavailable if another attempt may succeed, and otherwise by StoreError.
 
-    If the command is ending because of a signal, replace the error by KeyboardInterrupt.
+    If a signal has told the command to end, replace the error by KeyboardInterrupt.
     """
     try:
         yield

@@ -49,7 +49,7 @@ class SeriesEvent:
     """An event of a series. All instants are aware and UTC.
 
     `timeframe` is empty if the event belongs to all timeframes. `at`: the time of the candles to which the event
-    belongs, or None if the event belongs to no certain time.
+    belongs, or None if the event does not belong to a particular time.
     """
 
     exchange: str
@@ -78,8 +78,8 @@ class ChangedIdentity:
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
     """Return the current identity of each symbol with stored candles.
 
-    The current identity is the identity that was recorded last. If none is recorded, the identity comes from the stored
-    market list. A symbol that is not in this list either is left out.
+    The current identity is the identity that was recorded last. If no identity is recorded, the identity comes from the
+    stored market list. If this list does not contain the symbol, the symbol is left out.
     """
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
@@ -89,15 +89,15 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return those given symbols that now belong to another market, each with its current and its former market."""
+    """Return those of the given symbols that now belong to another market, each with its current and former market."""
     changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
     return {symbol: identity for (_, symbol), identity in changed.items()}
 
 
 def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
-    """Return those given pairs (exchange, symbol) that now belong to another market.
+    """Return those of the given pairs (exchange, symbol) that now belong to another market.
 
-    Each pair is returned with its current and its former market.
+    Each pair is returned with its current and former market.
     """
     ordered = sorted(markets)
     parameters = {
@@ -162,9 +162,10 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
 
 
 def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
-    """Delete the breaks in [start, end) that are not in `kept`. The candles no longer show these breaks.
+    """Delete the breaks in [start, end) that the candles no longer show.
 
-    Breaks of the kind `market` (a change of the market) are not deleted.
+    `kept`: the times of the breaks that the candles still show. Breaks of the kind `market` (a change of the market)
+    are not deleted either.
     """
     cursor.execute(
         statement("forget_breaks"),

@@ -1,6 +1,6 @@
 """Reads and writes the ledger. For each slice, one row contains its state, its numbers of candles and its last fetch.
 
-Because of the ledger, these facts are known without reading the candles.
+So these facts can be read without reading the candles.
 """
 
 from __future__ import annotations
@@ -77,12 +77,15 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """The summary of all series of an exchange. Days are UTC. The last four fields are None if there is no such day.
+    """The summary of all series of an exchange.
 
-    `first_settled` and `last_settled` are the first and the last day with a settled slice. A day is complete if every
-    configured series is settled on this day. All days from the exchange's start to `complete_to` are complete. All days
-    from `complete_since` to yesterday are complete. `unasked` is a number of slices without a ledger row: all such
-    slices of the configured series are counted, from the start of each series to yesterday.
+    `unasked`: how many slices of the configured series have no ledger row, from the exchange's start (the earliest
+    start of its series) to yesterday.
+
+    The last four fields are UTC days. `first_settled` and `last_settled` are the first and the last day with a settled
+    slice. A day is complete if every configured series is settled on this day. All days from the exchange's start to
+    `complete_to`, and from `complete_since` to yesterday, are complete. Each of these four fields is None if no such
+    day exists.
     """
 
     exchange: str
@@ -173,9 +176,8 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
 def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
     """Return, for each exchange with live slices of today or yesterday, until when its series were polled.
 
-    Each of the two instants (aware, UTC) is the end of the last polled candle of a series. The first instant belongs to
-    the series that was polled furthest, and the second instant to the series that is furthest behind. Only the series
-    in `starts` count.
+    The result has two instants (aware, UTC). For each series, the end of its last polled candle is computed. The first
+    instant is the latest of these ends, and the second instant is the earliest. Only the series in `starts` count.
     """
     rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
     return {row.exchange: (row.newest, row.oldest) for row in rows if row.newest}
@@ -207,7 +209,10 @@ def gaps(
 
 
 def known_days(db: Database, series: Sequence[Series], today: date) -> list[KnownDays]:
-    """Return the days before `today` with a ledger row, for the given series. Series with the same days are grouped."""
+    """Return, for the given series, the days before `today` that have a ledger row.
+
+    Series with the same days are grouped.
+    """
     parameters = {**_columns(series), "today": today}
     return [_known_days(row) for row in _query(db, "known_days", parameters)]
 
@@ -224,8 +229,8 @@ def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
 def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
     """Return the open slices: a slice is open if it is not settled, or has missing candles without a final reason.
 
-    `starts`: the series, each with its first day. The last day is the day before `today`. The ledger and the gaps are
-    read, but no candles.
+    `starts`: the series, each with its first day. The last day is the day before `today`. This function reads the
+    ledger and the gaps, but no candles.
     """
     series = list(starts)
     parameters = {
@@ -252,9 +257,9 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
     """Return the slices that are checked again for late candles.
 
-    These are the slices with a gap that has been observed fewer than four times, and that is of one of two kinds. The
-    first kind are halts, outages and broken candles of any day. The second kind are minutes without trades on recent
-    days of busy series.
+    A slice is returned if it has a gap of one of two kinds that was observed fewer than four times. The first kind:
+    halts, outages and broken candles, on any day. The second kind: minutes without trades, on recent days of busy
+    series.
     """
     busy_since = gaps_checked_since(today)
     parameters = {

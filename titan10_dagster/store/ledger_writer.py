@@ -73,12 +73,12 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
     In two cases, other slices of the observed series change too. The rows of these slices are at the end of the list.
 
     - An observation has a delisting date. Then the gaps between this date and the observed slice are classified as
-      delisted. The reason is that the closing of a market is only noticed a day later, when its silence may already be
-      classified as no_trades. If the whole exchange was silent at the delisting date, the end of the shared silence is
-      used as the delisting date.
+      delisted. These gaps may already have the reason no_trades, because Titan-10 only notices a day later that a
+      market was closed. If other series of the exchange were also silent at the delisting date (a shared silence), the
+      end of this silence is used as the delisting date.
     - A candle is stored that is later than a delisting. The candle shows that the market was only halted. Therefore the
       reason of the earlier gaps changes from delisted to unknown. The reason beyond_horizon also changes to unknown if
-      a slice has it because its market counted as closed.
+      the slice has this reason because its market counted as closed.
     """
     observations = _delisted_after_silences(cursor, observations)
     rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
@@ -104,10 +104,11 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 
 
 def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return the observations. A delisting date within a shared silence of the exchange is moved to the silence's end.
+    """Return the observations, with later delisting dates where a shared silence of the exchange makes this necessary.
 
-    Exchanges do not report delisting dates, so the end of the last candle is used. But if most of the exchange was
-    silent after this candle, the market was possibly delisted only during or after this shared silence.
+    Exchanges do not report delisting dates, so the end of the last candle is used. But if other series were also silent
+    after this candle, the market was possibly delisted only during or after this shared silence. Therefore a delisting
+    date within a shared silence is moved to the end of the silence.
     """
     moved = list(observations)
     numbers = [number for number, observation in enumerate(observations) if observation.record.delisted is not None]
@@ -124,7 +125,7 @@ def _delisted_after_silences(cursor: Cursor, observations: Sequence[SliceObserva
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
     """Return an observation for each slice that must be classified as delisted although it was not fetched now.
 
-    For such a slice, four conditions hold. An observation in `observations` has a delisting date for the same series,
+    These slices meet four conditions. An observation in `observations` has a delisting date for the same series,
     and is later than the slice. The slice has a gap after this date, and the reason of the gap may change to delisted.
     The slice is settled. The slice is not in `observations` itself.
     """
@@ -156,10 +157,10 @@ def _of_delistings(delistings: Sequence[SliceObservation]) -> dict[str, Any]:
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Change reasons back to unknown if they came from a closed market, but a later candle of the series is stored.
+    """Change reasons back to unknown if a closed market caused them, but a later candle of the series is stored.
 
-    The reason delisted always comes from a closed market. The reason beyond_horizon comes from a closed market if the
-    ledger's note of the slice says that the market is closed. Return the changed ledger rows.
+    The reason delisted is always caused by a closed market. The reason beyond_horizon is caused by a closed market if
+    the ledger's note of the slice says that the market is closed. Return the changed ledger rows.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})
@@ -199,8 +200,9 @@ def ledger_row(
 ) -> LedgerRow:
     """Return the slice's new ledger row. `known`: the existing row, or None.
 
-    If the state of the existing row is higher than the state of this observation, the new row keeps the existing state
-    and the existing facts about the fetch. Only the numbers of candles and of quarantined rows change.
+    The order of the states is live, partial, settled. If the existing row already has a later state than this
+    observation, the new row keeps this state and the existing facts about the fetch. Then only the numbers of candles
+    and of quarantined rows change.
     """
     record, timeframe = observation.record, observation.slice.series.timeframe
     row = LedgerRow(
@@ -251,8 +253,8 @@ def _due(observation: SliceObservation) -> int:
 class _Quarantined:
     """The quarantine of a slice after an observation.
 
-    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of the broken rows of this
-    observation that an earlier answer contained with the same values, at least OBSERVATION_SPACING ago.
+    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of those broken rows of
+    this observation that were already received, with the same values, at least OBSERVATION_SPACING earlier.
     """
 
     unresolved: int = 0
@@ -266,7 +268,7 @@ class _Quarantined:
 def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
     """Store the broken rows of the observations, and return the remaining quarantine of each slice.
 
-    A quarantined row is marked as resolved if a valid candle with its time is stored now.
+    A quarantined row is marked as resolved if a valid candle of the same time is stored now.
     """
     broken: list[tuple[Any, ...]] = []
     for observation in observations:

@@ -10,7 +10,7 @@ how to forbid this.
 | lock | held by | purpose |
 |-|-|-|
 | MIGRATIONS | a session | if several processes start at the same time, only one of them migrates the schema |
-| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed while they are compressed |
+| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | one process at a time refreshes or compresses rollups |
 | POLICIES | a transaction | two processes do not change the policies of TimescaleDB at the same time |
 """
 
@@ -27,15 +27,16 @@ MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
 POLICIES = 7_310_424_203
 
-NOT_WAITING = 50  # in ms; the lock timeout of a write that must not wait. PostgreSQL has no INSERT with NOWAIT
+# In ms. PostgreSQL has no INSERT with NOWAIT. A write that must not wait therefore uses this short lock timeout.
+NOT_WAITING = 50
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
     """Lock the exchange until the end of this transaction, so that no other transaction writes data of the exchange.
 
-    `patience`: if None, the function waits for this lock until the lock timeout of the session. If not None, it waits
-        at most 50 ms, because other writers cannot use the connection during the wait. `patience` then becomes the lock
-        timeout for the rest of the transaction.
+    `patience`: if None, the function waits for this lock until the lock timeout of the session. Otherwise, it waits at
+        most 50 ms, because this wait occupies a connection that other writes may need. After that, `patience` is the
+        lock timeout for the rest of the transaction.
 
     Raises:
         WriteUnderWay: another transaction still has the lock after the wait. The caller can try again later.

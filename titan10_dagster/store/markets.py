@@ -66,7 +66,7 @@ class MarketStore:
             execute_values(cursor, statement("note_listed"), rows)
 
     def awaits_second_list(self, exchange: str, now: datetime) -> bool:
-        """Return whether a second market list must confirm changes of the last list, and can be requested now.
+        """Return whether it is time to request a second market list, which must confirm changes in the last list.
 
         The second list must come at least `candles.confirmation.APART` after the first list with these changes.
         """

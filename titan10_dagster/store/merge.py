@@ -176,10 +176,10 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 
 
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
-    """Raise StoreError if a slice does not have the expected number of stored candles.
+    """Raise StoreError if the table has more or fewer candles of a slice than this write has calculated.
 
-    The expected number is written into the ledger, so it must be the number of stored candles. The numbers differ if
-    another program writes to the table at the same time.
+    The calculated number is written into the ledger, so it must be right. The numbers differ if another program writes
+    to the table at the same time.
     """
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))

@@ -145,8 +145,8 @@ def _advice(error: psycopg2.Error) -> str:
 def _extend(backend: _Backend) -> bool:
     """Install TimescaleDB in the database if the server has a supported version and this role may install it.
 
-    Return whether the extension is installed in the database now. Raises MigrationError if a version is already
-    installed in the database that is too old.
+    Return whether the extension is installed in the database now. Raises MigrationError if the database already has a
+    version that is too old.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -213,7 +213,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
         This lock replaces yoyo's own lock. Yoyo's lock is a row in a table, and the row remains if the process is
         killed. If another process holds the advisory lock, this process tries to get the lock every LOCK_POLL_SECONDS.
-        It does not wait inside a statement, because it would not react to Ctrl-C during the statement.
+        This process does not wait inside a statement, because it could not react to Ctrl-C during the statement.
         """
         waited = False
         while not self._try_lock():
@@ -233,7 +233,10 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
             return bool(cursor.fetchone()[0])
 
     def _holder(self) -> str:
-        """Return a description of the session that holds the lock. Some roles may not see its application name."""
+        """Return a description of the session that holds the lock.
+
+        Some roles may not see the session's application name. Then the description calls the session "a client".
+        """
         with self.connection.cursor() as cursor:
             cursor.execute(_HOLDER, [locks.MIGRATIONS])
             row = cursor.fetchone()

@@ -46,10 +46,10 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-# To find out whether another exchange traded during a silence, slices of this exchange are read. For each day and
+# To find out whether another exchange traded during a silence, slices of the other exchange are read. For each day and
 # timeframe, only this many slices are read: the slices with the most candles. One candle is enough as a proof.
 _WITNESSES = 3
-_BATCH = 62  # the maximum number of days that are classified together, before long silences extend these days
+_BATCH = 62  # at most this many days are classified together; long silences can add further days
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
@@ -57,7 +57,7 @@ _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
     """Record that the next call of `classify_outages` must process the days of the slices.
 
-    `slices`: slices of one exchange, or nothing.
+    `slices`: slices of one exchange, or an empty collection.
     """
     if not slices:
         return
@@ -73,11 +73,12 @@ def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
 def classify_outages(db: Database) -> None:
     """Decide which gaps are minutes without trades, and which are silences that a lack of trades does not explain.
 
-    The days that writes have flagged and the days around them are classified, for all exchanges. Each exchange and each
-    stretch of days has its own transaction, which holds the exchange's lock. If no day is flagged, the call takes a
-    millisecond.
+    The function classifies the days that writes have flagged, and the days around them, for all exchanges. Each
+    exchange, timeframe and stretch of days has its own transaction, which holds the exchange's lock. If no day is
+    flagged, the call takes a millisecond.
 
-    Raises DatabaseUnavailable if the connection is lost. In this case all days stay flagged for the next call.
+    Raises DatabaseUnavailable if the connection is lost, or if another process holds an exchange's lock for too long.
+    In this case all days stay flagged for the next call.
     """
     flags = _flagged(db)
     flagged = sorted({day for _, day in flags})
@@ -100,9 +101,10 @@ def _unflag(db: Database, numbers: Sequence[int]) -> None:
 
 
 def _stretches(flagged: Sequence[date]) -> list[tuple[date, date]]:
-    """Return the stretches of days to classify. They contain the flagged days, and REACH days before and after them.
+    """Return the stretches of consecutive days to classify.
 
-    The reason is that a flagged day is evidence for all of these days.
+    The stretches contain each flagged day, and REACH days before and after the flagged day, because the flagged day is
+    evidence for all of these days.
     """
     stretches: list[tuple[date, date]] = []
     for day in flagged:
@@ -161,7 +163,7 @@ def _expected_mask(line: SeriesDays, block: Days) -> Mask:
 class _Shared:
     """A silence that most busy series of the exchange have at the same time, and the reason of this silence.
 
-    `witness`: a series of another exchange that traded during the silence. None if no such series was found.
+    `witness`: a series of another exchange that traded during the silence, or None if no such series was found.
     """
 
     silence: SharedSilence
@@ -303,9 +305,10 @@ class _Classification:
     def _own_silences(
         self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
     ) -> Iterator[tuple[Run, Silence | None]]:
-        """Yield each run of absent candles, with the series' own silence that contains the run.
+        """Yield each run of absent candles, together with the silence that contains the run.
 
-        The silence is None if a lack of trades explains the run.
+        The other series of the exchange are not considered here. The silence is None if a lack of trades explains the
+        run.
         """
         absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
         groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
@@ -378,9 +381,9 @@ def _suspect_days(
 ) -> list[date]:
     """Return those days of `inner` on which the series may have a silence, in order. The gaps are not read.
 
-    All days are returned in two cases. The series has a long gap on a day. Or the reason of a gap is already a silence,
-    because this decision may be wrong now. In other cases, the days with a shared silence are returned, and the days
-    directly before and after these days, because a silence can cross midnight.
+    All days are returned if the series has a long gap on one of the days. All days are also returned if a gap is
+    already classified as a silence, because this classification may be wrong now. Otherwise, the days with a shared
+    silence are returned, and the days directly before and after these days, because a silence can cross midnight.
     """
     suspect: set[date] = set()
     for day in inner:

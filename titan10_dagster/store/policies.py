@@ -13,16 +13,17 @@ from psycopg2.sql import SQL, Identifier
 from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database, single_row
 
-# The largest number of candles in a batch, the unit that TimescaleDB compresses. TimescaleDB's default is 1000. With
-# 930 and with 1000, a week of 1m candles has eleven batches, but with 1000 the last batch has only 80 candles. Also,
-# 930 prices with 7 digits have 1,860 bytes. They fit into one chunk of PostgreSQL's TOAST (1,996 bytes), but 1000
-# prices do not. Measured on 100 real series: a candle takes 13.95 bytes with 930 and 15.00 bytes with 1000.
+# The largest number of candles in a batch, the unit that TimescaleDB compresses. TimescaleDB's default is 1000. A week
+# of 1m candles has eleven batches with 1000 (the last batch has only 80 candles), and also with 930. So 930 does not
+# cause more batches. After compression, 930 prices with 7 digits take 1,860 bytes, and fit into one chunk of
+# PostgreSQL's TOAST (1,996 bytes). 1000 prices do not fit. Measured on 100 real series: a candle takes 13.95 bytes with
+# 930 and 15.00 bytes with 1000.
 BATCH = 930
 
-# PostgreSQL's setup cost of parallel workers. The default is 1,000, the cost of reading compressed candles for 3 ms. In
-# fact, workers cost more, because they start with empty caches and open every chunk again. A query for the average of
-# 90 days of a series took 33 ms with two workers and 9 ms without workers. With ten times the default, only queries
-# that take more than 30 ms use workers.
+# PostgreSQL's estimate of the cost of starting parallel workers. The default is 1,000. PostgreSQL estimates the same
+# cost for a query that reads compressed candles for 3 ms. In fact, workers cost more, because they start with empty
+# caches and open every chunk again. A query for the average of 90 days of a series took 33 ms with two workers and 9 ms
+# without workers. With ten times the default, only queries that take more than 30 ms use workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (

@@ -19,7 +19,7 @@ from titan10_dagster.store.database import Cursor, Database, single_row
 
 log = logging.getLogger(__name__)
 
-BEAT = 5.0  # seconds between two checks of the connection by the process that holds the lock
+BEAT = 5.0  # seconds; the process that holds the lock checks its connection this often
 PATIENCE = 30  # seconds; if the lock of a process stays free for this long, the process counts as ended
 
 _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
@@ -42,13 +42,13 @@ def present(url: str, name: str) -> Iterator[None]:
 def is_present(url: str, name: str) -> bool:
     """Return whether the process `name` is alive. The call takes PATIENCE seconds if the result is False.
 
-    If the database cannot be reached, return True. Possibly the process is alive, and takes its lock again later.
+    If the database cannot be reached, return True, because the process is possibly alive and takes the lock later.
     """
     try:
         with Database(url).session() as cursor:
             if _is_held(cursor, name):
                 return True
-            log.info("the presence lock of %s is free: waiting for this process to take the lock again", name)
+            log.info("the presence lock of %s is free: waiting, because that process may take its lock again", name)
             return any(_is_held(cursor, name) for _ in _seconds(PATIENCE))
     except StoreError:
         return True
@@ -63,8 +63,8 @@ def _seconds(count: int) -> Iterator[int]:
 def _is_held(cursor: Cursor, name: str) -> bool:
     """Return whether a process holds the presence lock of `name`.
 
-    The function tries to take the lock in shared mode, only for the time of one statement. So calls in other processes
-    do not block each other.
+    To find out, this function tries to take the lock in shared mode, and releases it after the statement. Several
+    processes can do this at the same time, because shared locks do not block each other.
     """
     cursor.execute(f"SELECT NOT pg_try_advisory_xact_lock_shared({_KEY}) AS held", [name])
     return bool(single_row(cursor).held)

@@ -29,9 +29,10 @@ from titan10_dagster.store.statements import key, statement
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """The id of the file from which each changed candle of a slice was read, before and after the write.
+    """The sources of the changed candles of a slice.
 
-    0 means that the candle came by REST.
+    `before`, `after`: for each changed candle, the id of the file that was its source before and after the write. The
+    id is 0 if the candle came by REST.
     """
 
     before: NDArray[np.int64]
@@ -40,9 +41,10 @@ class Origins:
 
 @dataclass
 class _Known:
-    """The stretches of each series that overlap or touch the written slices, before the write.
+    """What was stored before the write.
 
-    `imported`: for the id of each file of these stretches, whether a user imported the file.
+    `stretches`: for each series, its stretches in the time of the written slices (see `_read`). `imported`: for the id
+    of each file of these stretches, whether a user imported the file.
     """
 
     stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
@@ -50,10 +52,11 @@ class _Known:
 
 
 def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
-    """Update the stretches of series after slices of one exchange were written, in the same transaction.
+    """Update the stretches of the series whose slices were written. All slices belong to one exchange.
 
-    Return two values. The first value has the origins of the changed candles of each slice. The second value shows, for
-    the id of each file that was a source before the write, whether a user imported the file.
+    Call this function in the transaction that wrote the slices. It returns two values. The first value contains the
+    origins of the changed candles of each slice. The second value shows, for the id of each file that was a source
+    before the write, whether a user imported the file.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:
@@ -82,7 +85,7 @@ def _no_origins(change: Change) -> Origins:
 
 
 def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
-    """Return the stretches that were read from the files of a slice, without stored candles that are in no file."""
+    """Return the stretches of a slice that were read from its files. Stored candles that are in no file are cut out."""
     record, candles = change.incoming.record, change.incoming.candles
     if not record.files:
         return []
@@ -106,7 +109,10 @@ def _taken_by_rest(change: Change) -> list[tuple[datetime, datetime]]:
 
 
 def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Known:
-    """Return the stretches that overlap the slices or are directly before or after a slice."""
+    """Return the stored stretches that overlap or touch the time from the first slice to the last slice.
+
+    Only the symbols of the slices count.
+    """
     slices = [change.incoming.slice for changes in by_series.values() for change in changes]
     cursor.execute(
         statement("read_stretches"),
@@ -139,7 +145,7 @@ def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Seq
 
 @dataclass
 class _Ids:
-    """The ids of source files. A file that has no id yet gets its id by being written into the table `source_files`."""
+    """The ids of source files. A file without an id is written into the table `source_files`, which gives it an id."""
 
     cursor: Cursor
     known: dict[SourceFile, int] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """Functions that return candles and rollups as pandas or Arrow tables, and the reasons for missing candles.
 
-Every bound is an aware datetime, and a naive datetime raises ValueError. A stretch of time [start, end) includes its
-start and excludes its end. The time of a candle is its start in UTC. Prices are in the quote currency, and volumes are
-in the base currency. The prices and volumes of stored candles are the doubles that the exchange sent. If the database
-cannot be reached, DatabaseUnavailable is raised.
+Every `start`, `end` and `as_of` is an aware datetime; a naive datetime raises ValueError. A range [start, end) includes
+its start and excludes its end. The time of a candle is its start in UTC. Prices are in the quote currency, and volumes
+are in the base currency. The prices and volumes of stored candles are the doubles that the exchange sent. If the
+database cannot be reached, DatabaseUnavailable is raised.
 """
 
 from __future__ import annotations

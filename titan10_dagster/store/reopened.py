@@ -1,11 +1,11 @@
 """Finds days that an exchange no longer serves by REST, but possibly has in its archive.
 
-If REST no longer serves a candle, the candle has the reason `beyond_horizon`. This reason is only final until the
-exchange's archive can be read. Therefore the archive is tried for slices with this reason.
+If REST no longer serves a candle, the candle has the reason `beyond_horizon`. If Titan-10 can read an archive of the
+exchange, the archive possibly has the candle. Therefore the archive is tried for slices with this reason.
 
-The ledger's note of a slice shows whether the archive was already tried: then the note begins with a fixed prefix. If
-the archive had no file, or if the file did not contain the candles, the archive is not tried again. But if the archive
-could not answer, or had not published the file yet, it is tried again a day later.
+If the archive was already tried for a slice, the ledger's note of the slice begins with a fixed prefix. If the archive
+had no file, or if the file did not contain the candles, the archive is not tried again. But if the archive could not
+answer, or had not published the file yet, the archive is tried again a day later.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _DAY = timedelta(days=1)
 class Tried:
     """Describes the ledger's notes of slices for which the archive was already tried.
 
-    prefix: every such note begins with this text.
+    prefix: each of these notes begins with this text.
     passing: if the note contains one of these texts, the archive may have the candles later.
-    before: for a note with such a text, the archive is tried again if the last attempt was at or before this time
-        (aware, UTC).
+    before: if the note contains one of the texts in `passing`, the archive is tried again if the last attempt was at or
+        before this time (aware, UTC).
     """
 
     prefix: str
@@ -47,7 +47,7 @@ class Tried:
 
 
 def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> list[MissingDays]:
-    """Return the days beyond the horizon for which to try the archive, in the order of the series.
+    """Return the days for which to try the archive, in the order of the series. REST no longer serves these days.
 
     `firsts`: the series, each with its first day. Days before the first day are left out.
     """

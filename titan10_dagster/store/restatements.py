@@ -24,7 +24,8 @@ def write_restatements(
     """Store the old and the new values of all changed candles, in the transaction that overwrote the candles.
 
     Args:
-        origins: for each change, the files of its changed candles before and after the write.
+        origins: for each change, the ids of the files that were the sources of its changed candles before and after the
+            write.
         imported: for the id of each file in `Origins.before`, whether a user imported the file.
     """
     rows = []

@@ -33,7 +33,7 @@ def drop_before(db: Database, day: date) -> Dropped:
     From a hypertable, only whole chunks are dropped, because this is cheap. Therefore, if a chunk contains days before
     and after `day`, all of its days are kept, together with their ledger rows.
 
-    The function waits until the current writes of all exchanges have ended. Otherwise, such a write could record
+    The function waits until the current writes of all exchanges have ended. Otherwise, one of these writes could record
     numbers of candles that include the deleted candles.
     """
     with db.transaction() as cursor:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # commands that use no database do not need to import psycopg
     from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812  # a class
 CONNECT_SECONDS = 5
 
-interrupted = Event()  # this event is set as soon as a command ends because of a signal
+interrupted = Event()  # this event is set as soon as a signal has told the command to end
 
 _open: WeakSet[PsycopgConnection] = WeakSet()
 _lock = Lock()
@@ -67,7 +67,7 @@ def cut(connection: PsycopgConnection) -> None:
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if this command ends because of a signal. Call this function after a statement failed.
+    """Raise KeyboardInterrupt if a signal has told this command to end. Call this function after a statement failed.
 
     The signal handler already raises an exception, but it does so while psycopg2 decodes the message of the error.
     psycopg2 prints this exception and does not pass it on. Therefore this function raises an exception again.

@@ -42,8 +42,8 @@ class StoredSeries:
     """A stored series. All instants are aware and UTC.
 
     `market_id`: the id of the current market. `first_candle`, `last_candle`: the starts of the first and the last
-    stored candle. `former_markets`: the ids of earlier markets, the oldest first. `breaks`: the instants of the breaks,
-    in order of time.
+    stored candle. `former_markets`: the ids of earlier markets, the oldest first. `breaks`: the times at which the unit
+    of the prices changes, in order of time.
     """
 
     exchange: str
@@ -79,7 +79,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
     Raises:
         StoreError: the symbol has no stored series.
     """
-    # This query uses a connection of the pool. It runs before the transaction, because the pool may have only one.
+    # The pool may have only one connection. Therefore this query runs before the transaction.
     has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
         lock_exchange(cursor, exchange)
@@ -147,8 +147,8 @@ def _rename_in(
 ) -> int:
     """Rename the series in one table, and return the number of changed rows.
 
-    Other rows of the new name are deleted first, so that they do not conflict. The new name has no candles: the caller
-    has checked this.
+    Rows that already have the new name are deleted first, except in tables where they cannot conflict with the renamed
+    rows. The new name has no candles: the caller has checked this.
     """
     name = sql.Identifier(table)
     if old[1] is None:

@@ -1,6 +1,7 @@
-"""The ledger's numbers of candles of a series on consecutive days, as arrays. They are the evidence for silences.
+"""Holds, as arrays, how many candles a series has on consecutive days according to the ledger.
 
-A silence is a stretch without candles that a lack of trades does not explain: see `candles/outages.py`.
+These numbers are the evidence for silences. A silence is a stretch without candles that a lack of trades does not
+explain: see `candles/outages.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Days:
-    """A stretch of consecutive days, as a row of cells. There is one cell for each candle that the days can have."""
+    """Consecutive days, divided into cells. Each candle that the days can have has one cell."""
 
     first: date
     last: date
@@ -128,7 +129,8 @@ class SeriesDays:
 def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple[str, date], int]) -> bool:
     """Return whether the series may have a silence on the day, or a silence that reaches into the day.
 
-    The exact decision needs the gaps. This function only reads numbers of candles, so it can return True too often.
+    The exact decision needs the gaps. This function only reads numbers of candles, so it sometimes returns True
+    although there is no silence.
     """
 
     def gap(n: int) -> int:

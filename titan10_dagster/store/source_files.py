@@ -1,4 +1,4 @@
-"""Reads and updates the records of source files. They are used to check whether an archive has replaced a file."""
+"""Reads and updates the records of source files, which show whether an archive has replaced a file."""
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ from titan10_dagster.store.statements import statement
 # If the table has more chunks than this, the number is reported. The planning of a query over all chunks takes 0.05 to
 # 0.16 s with 262 chunks, and 6 to 9 s with 1,827 chunks.
 MANY = 500
-# If half of the chunks have fewer bytes than this before compression, this is reported. 50,000 candles have this size.
+# In bytes, before compression. If more than half of the chunks are smaller than this, a problem is reported. 50,000
+# candles have this size.
 SMALL = 10 << 20
 # Small chunks are not reported if there are at most this many chunks.
 FEW = 50
-# The compression policy runs every 12 hours. A chunk is reported if it should have been compressed this long ago.
+# The compression policy runs every 12 hours. A chunk is reported if the policy should have compressed it at least this
+# long ago.
 LATE = timedelta(days=2)
 
 
@@ -91,7 +93,10 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
-    """Report chunks that should have been compressed at least LATE ago. The policy will still compress newer chunks."""
+    """Report chunks that the policy should have compressed at least LATE ago.
+
+    If the policy should have compressed a chunk more recently, its next runs will probably do so.
+    """
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
@@ -101,7 +106,7 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        # The policy succeeded recently, so it works. After that, a backfill or a repair has written to these chunks.
+        # The policy succeeded recently, so it works. A backfill or a repair has written to these chunks since then.
         return []
     last = "never succeeded"
     if storage.compressed_at is not None:

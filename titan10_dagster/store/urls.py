@@ -54,7 +54,7 @@ def connection_parameters(url: str) -> dict[str, Any]:
         )
     except psycopg2.Error as error:
         raise SettingsError(_reason(error, query)) from None
-    # The message must not contain the invalid port. If the user forgot the host, this text may be the password.
+    # The message must not contain the invalid port. If the user forgot the host, the port may be the password.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
@@ -77,7 +77,7 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
     server = ""
     if "," in host:
         parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
-    # If there is no host, or if it is the folder of a Unix socket or an IPv6 address with a zone.
+    # There is no host, or the host is the folder of a Unix socket or an IPv6 address with a zone.
     elif not _PLAIN_HOST.fullmatch(host):
         parameters = {"host": host, "port": port, **parameters}
     else:

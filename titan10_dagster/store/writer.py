@@ -35,8 +35,9 @@ from titan10_dagster.store.restatements import write_restatements
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
-# The longest time for which a live write waits for a lock of a table or row. The reason is that a poll must end within
-# its minute. If the lock is not free in time, nothing is written, and the next poll fetches the same candles again.
+# A poll must end within its minute. So it waits at most this long for the exchange's lock (see `ingest/live.py`), and
+# after that at most this long for each other lock of a table or row. If a lock is not free in time, nothing is written,
+# and the next poll fetches the same candles again.
 LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")
@@ -82,8 +83,9 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     wait.
 
     A slice becomes "settled" if its fetch was after the end of its day and was answered completely. Otherwise the slice
-    becomes "partial". If `live` is True, all slices become "live". A slice never returns to a lower state. A live poll
-    requests only the last minutes, so its records must not be `answered`.
+    becomes "partial". If `live` is True, all slices become "live". The order of the states is live, partial, settled,
+    and a slice never returns to an earlier state. A live poll requests only the last minutes, so `answered` must be
+    False in its records.
 
     Another thread iterates over `slices`. If `slices` raises an exception, this function raises the same exception, and
     nothing is written.
@@ -107,7 +109,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
 class _Writing:
     """The state of one call of `write_slices`, which writes batch by batch.
 
-    `ended`: the slices that were written or changed and whose day has ended.
+    `ended`: the slices that were written or changed, if their day has ended.
     """
 
     cursor: Cursor
