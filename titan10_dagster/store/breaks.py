@@ -50,7 +50,7 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """Searches for breaks in the slices of one write, between these slices, and next to other stored candles.
+    """Searches for breaks in the slices of one write, between these slices, and between a slice and stored candles.
 
     Each slice is searched when it is written. The candles at its two ends are kept until all slices are written, and
     are then compared with the neighbouring candles. In a `live` write, the last slice has no candles after it, so the

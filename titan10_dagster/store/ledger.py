@@ -29,7 +29,8 @@ class LedgerRow:
 
     `expected`, `present` and `missing` are numbers of candles. `expected` is the sum of `present` and all numbers in
     `missing`. `quarantined` is the number of rows in quarantine that no valid candle has replaced. `fetched_at`,
-    `source`, `requests`, `retries`, `seconds` and `note` describe the last fetch that had the result `state`.
+    `source`, `requests`, `retries`, `seconds` and `note` describe the last fetch with the result `state`. If a later
+    fetch has a less complete result, these fields do not change.
     """
 
     slice: Slice
@@ -176,8 +177,8 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
 def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
     """Return, for each exchange with live slices of today or yesterday, until when its series were polled.
 
-    The result has two instants (aware, UTC). For each series, the end of its last polled candle is computed. The first
-    instant is the latest of these ends, and the second instant is the earliest. Only the series in `starts` count.
+    Each exchange has two instants (aware, UTC). For each series in `starts`, the end of its last polled candle is
+    computed. The first instant is the latest of these ends, and the second instant is the earliest.
     """
     rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
     return {row.exchange: (row.newest, row.oldest) for row in rows if row.newest}
@@ -257,9 +258,9 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
     """Return the slices that are checked again for late candles.
 
-    A slice is returned if it has a gap of one of two kinds that was observed fewer than four times. The first kind:
-    halts, outages and broken candles, on any day. The second kind: minutes without trades, on recent days of busy
-    series.
+    A slice is returned if it has a gap that was observed fewer than four times and belongs to one of two kinds. The
+    first kind: halts, outages and broken candles, on any day. The second kind: minutes without trades, on recent days
+    of busy series.
     """
     busy_since = gaps_checked_since(today)
     parameters = {

@@ -154,7 +154,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # The rows are inserted in the order of the primary key (series, then day), so that few pages of its index change.
+    # The rows are inserted in the order of the primary key (series, then day), so that few pages of the index change.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])

@@ -41,7 +41,7 @@ _HOLDER = """
 
 OLDEST = "2.23"  # oldest supported version of TimescaleDB; older versions are not tested
 
-# A migration has no timeouts, because the conversion of a large plain table into a hypertable takes long.
+# A migration has no timeouts, because it takes a long time to convert a large plain table into a hypertable.
 _PATIENT = {**SESSION, **{name: "0" for name in SESSION if name.endswith("_timeout")}}
 
 

@@ -74,8 +74,8 @@ def classify_outages(db: Database) -> None:
     """Decide which gaps are minutes without trades, and which are silences that a lack of trades does not explain.
 
     The function classifies the days that writes have flagged, and the days around them, for all exchanges. Each
-    exchange, timeframe and stretch of days has its own transaction, which holds the exchange's lock. If no day is
-    flagged, the call takes a millisecond.
+    combination of exchange, timeframe and stretch of days has its own transaction, which holds the exchange's lock. If
+    no day is flagged, the call takes a millisecond.
 
     Raises DatabaseUnavailable if the connection is lost, or if another process holds an exchange's lock for too long.
     In this case all days stay flagged for the next call.

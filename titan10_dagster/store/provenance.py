@@ -132,7 +132,10 @@ def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Know
 
 
 def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Sequence[Stretch]) -> None:
-    """Replace the stretches `before` with the stretches `after` in the database. Equal stretches are not written."""
+    """Replace the stretches `before` with the stretches `after` in the database.
+
+    Stretches that are in both lists stay unchanged.
+    """
     kept = set(after)
     gone = [part.start for part in before if part not in kept]
     if gone:

@@ -134,9 +134,10 @@ def filled(
     The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
     two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
 
-    A candle is left out if it is missing for another reason or was never requested. All missing candles after it are
-    left out too, up to the next stored candle, because the close of the last stored candle may be out of date. If the
-    series has a break between two stored candles, all missing candles between these two candles are left out.
+    Some missing candles are left out. A candle is left out if it is missing for another reason or was never requested.
+    All missing candles after it are left out too, up to the next stored candle, because the close of the last stored
+    candle may be out of date. If the series has a break between two stored candles, all missing candles between these
+    two candles are left out.
 
     No synthetic candles are made for the reasons `pre_listing`, `delisted`, `halted` and `not_listed`, even if they are
     in `reasons`.

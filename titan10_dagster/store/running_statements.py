@@ -79,8 +79,8 @@ def raise_if_interrupted() -> None:
 def _cancel(connection: PsycopgConnection) -> None:
     """Cancel the statement that runs on this connection. A second connection is used for this.
 
-    psycopg2's own method `cancel` is not used, because it keeps Python's global lock while it waits for the server. If
-    the server does not answer, no thread of the process could run any more.
+    psycopg2's own method `cancel` is not used, because it keeps Python's global lock while it waits for the server.
+    Then no thread of the process could run as long as the server does not answer.
     """
     import psycopg2
 

@@ -95,7 +95,7 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     """Report chunks that the policy should have compressed at least LATE ago.
 
-    If the policy should have compressed a chunk more recently, its next runs will probably do so.
+    If the policy should have compressed a chunk more recently, the next run of the policy will probably compress it.
     """
     if storage.compress_after is None:
         return []

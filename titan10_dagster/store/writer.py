@@ -80,7 +80,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     """Write slices of one exchange in one transaction.
 
     If another write of the exchange is under way, this write waits until the other write ends. A live write does not
-    wait.
+    wait, and raises WriteUnderWay.
 
     A slice becomes "settled" if its fetch was after the end of its day and was answered completely. Otherwise the slice
     becomes "partial". If `live` is True, all slices become "live". The order of the states is live, partial, settled,
