@@ -74,7 +74,8 @@ class Scales:
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
         if not (prices.exact & volume.exact).all():
             raise StoreError(
-                f"{record.slice}: some valid candles cannot be stored exactly; they should be in quarantine"
+                f"{record.slice}: some valid candles cannot be stored exactly; the rule"
+                " not_representable should have rejected these candles"
             )
         integers = np.concatenate((prices.integers, volume.integers))
         return Incoming(record, candles, integers, prices.scales, volume.scales)
