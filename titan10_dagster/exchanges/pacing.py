@@ -2,8 +2,8 @@
 
 ccxt's own rate limiter is not used. It polls every millisecond while a request waits. It can neither pause when the
 exchange requests a pause, nor slow down. The pacer in this module releases requests (allows them to be sent) in the
-order of the calls, with an interval between two requests. It also counts the requests towards the exchange's quota (see
-`planning.quota`).
+order of the calls of `Pacer.wait`, with an interval between two requests. It also counts the requests towards the
+exchange's quota (see `planning.quota`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.planning.pace import SLOWEST, recovered
 from titan10_dagster.planning.quota import Quota, Release, Usage
 
-# SAFE_SHARE: the share of the allowed request rate that Titan-10 uses. A process that polls live and a process that
-# fetches whole days run at the same time and divide this share. SAFE_SHARE is below 1.0, because exchanges answered
-# with 429 when the shares of both processes added up to 1.0. LEAST_SHARE: the smallest share of one of these processes.
+# SAFE_SHARE: the share of the allowed request rate that Titan-10 uses. Two processes divide this share: one process
+# polls live, and the other process fetches whole days. SAFE_SHARE is below 1.0, because exchanges answered with 429
+# when the shares of the two processes added up to 1.0. LEAST_SHARE: each of the two processes gets at least this share.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
-LIVE_SECONDS = 10.0  # a poll should make the requests of all its series within this time
+LIVE_SECONDS = 10.0  # a poll should make its requests for all series within this many seconds
 
 
 async def _always() -> bool:
@@ -38,8 +38,8 @@ def live_share(facts: Venue, symbols: int) -> float:
     """Return the share of the request rate that live polling uses for this number of symbols.
 
     The share is as large as the symbols need, but at least LEAST_SHARE. Usually it is at most half of SAFE_SHARE. If
-    the exchange serves only recent candles, only a few days can be fetched, so live polling can use nearly the whole
-    SAFE_SHARE.
+    the exchange serves only recent candles, the process that fetches whole days has little work. In this case, live
+    polling can use SAFE_SHARE except for LEAST_SHARE.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -49,9 +49,9 @@ def live_share(facts: Venue, symbols: int) -> float:
 def pacer_of(facts: Venue, share: float) -> Pacer:
     """Return a pacer for this share of the exchange's request rate and quota.
 
-    A pacer with SAFE_SHARE of the request rate gets the whole quota. The unused rest of the request rate is a margin
-    for differences between clocks. The quota needs no such margin, because a request counts from its release until a
-    full span of the quota after its answer (see `planning.quota`).
+    A pacer with SAFE_SHARE of the request rate gets the whole quota. The rest of the request rate is not used. It is a
+    margin for differences between this machine's clock and the exchange's clock. The quota needs no margin, because
+    its count already considers how long requests are delayed (see `planning.quota`).
     """
     quota = facts.quota
     if quota is not None:
@@ -62,10 +62,11 @@ def pacer_of(facts: Venue, share: float) -> Pacer:
 class Pacer:
     """A pacer that releases requests with an interval between two requests.
 
-    After the exchange asked for slower requests, the pace slowly returns to the full pace (see `planning.pace`).
+    When the exchange asks for slower requests, the pacer halves its pace. Afterwards the pace slowly returns to the
+    full pace (see `planning.pace`).
 
-    interval: the seconds between two requests of cost 1. With 0 there is no interval, but pauses that the exchange
-        requests are still kept.
+    interval: the seconds between two requests of cost 1. If it is 0, the pacer waits only when the exchange asks for a
+        pause, and when the quota is used up.
     quota: the part of the exchange's quota that this pacer can use; None if the exchange has no documented quota.
     page_cost: a request with this cost counts as one request of the quota. A request of twice this cost counts as two.
     deadline: no request is released after this time (time.monotonic).
@@ -102,15 +103,16 @@ class Pacer:
         Pass the `Release` to `end` when the request has been answered or has failed, and also if the request is not
         made.
 
-        `may_go` is awaited after the wait. If it returns False, the pace has changed and the wait starts again.
+        `may_go`: a function that is awaited after the wait. If it returns False, the pace has changed and the wait
+            starts again.
 
         Requests wait one after the other, in the order of the calls. The time of a request is set only when the
-        previous request is released. If all times were set in advance, many requests would be sent at once after this
-        process stood still for a while.
+        previous request is released. If all times were set in advance, this process would send many requests at once
+        after it stood still for a while.
 
         Raises:
-            TooLate: the request would be released after the deadline. The pacer does not wait for the deadline if it
-                already knows this.
+            TooLate: the request cannot be released before the deadline. If the pacer knows this in advance, it raises
+                the error at once.
         """
         self._cost = cost
         async with self._turn:
@@ -132,7 +134,7 @@ class Pacer:
     async def _due(self, weight: float) -> None:
         """Wait until a request is allowed by the pace, by the quota, and by a pause that the exchange requested."""
         while (delay := self._next(weight) - time.monotonic()) > 0:
-            if delay < math.inf:  # the time of the next request can change during the sleep, and is then computed again
+            if delay < math.inf:  # the time is computed again after the sleep, because it can change during the sleep
                 await asyncio.sleep(delay)
                 continue
             self._ended.clear()
@@ -160,7 +162,7 @@ class Pacer:
     def rest(self, seconds: float, requested_at: float) -> None:
         """Release no request for this many seconds, and then continue at half the pace.
 
-        If the exchange throttles several requests that are in progress together, the pace is halved only once.
+        If the exchange throttles several requests that are in progress at the same time, the pace is halved only once.
 
         requested_at: the time at which the throttled request was sent (time.monotonic).
         """

@@ -1,8 +1,9 @@
-"""Page requests: divide the open stretches of a series into requests. This module makes no requests.
+"""Divide the open stretches of a series into page requests. This module makes no requests.
 
-A stretch is open as long as it is not known which of its candles exist. A page request for an open stretch begins at a
-known row shortly before the stretch, if there is such a row. The request ends a little after the stretch. If the answer
-has rows on both sides of the stretch, it proves which candles of the stretch are absent.
+A stretch is a span of time. It is open as long as it is not known which of its candles exist. A page request for an
+open stretch begins shortly before the stretch. If an earlier answer has a row there, the request begins at this row.
+The request ends a little after the stretch. If the answer has rows on both sides of the stretch, it proves which
+candles of the stretch are absent.
 
 If a stretch at the start of a window is still open after the answer, the next request begins earlier. If a stretch at
 the end of a window is still open, the next request ends later. The reason is that some exchanges leave out the first or
@@ -60,9 +61,9 @@ class Page:
 
     rows: an array of shape (n, 6) and type float64, sorted by time: time in ms, open, high, low, close, volume. Some of
         the rows can be before `since` or after `until`. The last row can be a candle that has not ended.
-    requested_at: the time (aware, UTC) just before the request was sent. If the date of the answer is more than two
-        seconds earlier, this date is used instead, because this machine's clock is ahead or the answer comes from a
-        cache.
+    requested_at: the time (aware, UTC) just before the request was sent. There is one exception. If the answer is dated
+        more than two seconds before the request, the date of the answer is used. In this case, this machine's clock is
+        ahead, or the answer comes from a cache.
     seconds: how long the exchange took to answer.
     empty, cut_short, dropped, untimed: see `rows.ParsedRows`.
     """
@@ -124,10 +125,11 @@ class PagePlanner:
         """Return the request for an open stretch. If the stretch is too long for a page, request its first part.
 
         start, end: the open stretch; the end is exclusive.
-        known: the time of the last known row before the stretch; None if there is no such row.
+        known: the time of the last row before the stretch in earlier answers; None if there is no such row.
         attempt: the number of earlier requests for this stretch that did not close it.
         narrow: whether the exchange possibly returns only one or two rows per request. If so, every second request for
-            the stretch (beginning with the first) asks only for the stretch itself.
+            the stretch (beginning with the first) does not ask for the candle after the stretch. If `known` is not
+            None, this request does not ask for candles before the stretch either.
         """
         narrow = narrow and attempt % 2 == 0
         since = self._since(start, known, attempt=attempt, narrow=narrow)

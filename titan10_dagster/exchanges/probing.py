@@ -40,11 +40,12 @@ MOST_REQUESTS = 10
 
 _SMALL = 10  # the number of candles in a small request
 _YEAR = timedelta(days=365)
-# The depth still counts as unchanged if this many of the oldest candles are absent (an outage). For an exchange that
-# serves candles of any age, a day of candles can be absent.
+# The depth still counts as unchanged if at most this many of the oldest candles are absent, for example because of an
+# outage. For an exchange that serves candles of any age, up to a day of candles can be absent.
 _TOLERATED = 60
 _RECENT = 100  # the number of newest candles to request
-_STALE = 45  # the answers still count as fresh if this many of the newest candles are absent (an outage)
+# The answers still count as fresh if at most this many of the newest candles are absent, for example in an outage.
+_STALE = 45
 # The answer shows how the exchange reports minutes without trades if it has at least this many rows without volume, or
 # at least this many gaps.
 _FEW = 3
@@ -62,7 +63,8 @@ class Sample:
     since: the start (aware, UTC) of a page of settled candles.
     known: the stored candles of `busy` from `since` on, as rows of time in ms, open, high, low, close, volume. For a
         new exchange, there are no rows.
-    oldest: the start of an old stored day; None if there is no old day.
+    oldest: the start of an old day with stored candles of `busy`; None if there is no such day. The measurement of the
+        depth requests candles from this time on.
     """
 
     busy: Series
@@ -106,7 +108,7 @@ async def measure(
     `rate_ms`: the milliseconds between two requests of cost 1 in ccxt's rate limiter; None to read them from ccxt.
 
     Raises:
-        Refused, Banned: nothing can be measured.
+        Refused, Banned: the exchange refuses all requests, so the measurement ends without a result.
     """
     return await _Probe(client, sample, expected).run(charge, rate_ms)
 
@@ -131,15 +133,18 @@ class _Requests:
     def kind_of_answers(self) -> str | None:
         """Return "candles" if at least one answer contained candles, else the names of the errors.
 
-        Throttled requests and transient errors do not count, except for malformed answers. If there are neither candles
-        nor errors that count, the result is None.
+        A malformed answer counts as an error. Throttled requests and other transient errors do not count. If there are
+        neither candles nor errors that count, the result is None.
         """
         if self._answered:
             return "candles"
         return ", ".join(sorted(set(self._errors))) or None
 
     async def rows(self, series: Series, since: datetime, limit: int) -> Rows | None:
-        """Return the rows of one page; None if the exchange did not answer with candles."""
+        """Return the rows of one page.
+
+        Return None if the request failed, or if the probe has already made MOST_REQUESTS requests.
+        """
         if self._client.requests - self._before >= MOST_REQUESTS:
             return None
         try:
@@ -274,7 +279,10 @@ class _Probe:
         return self._sample.known[:, 0]
 
     def _values(self, rows: Rows) -> str | None:
-        """Return whether the received candles have the stored values; None if too few candles can be compared."""
+        """Return "as stored" if enough of the received candles have the stored values, else "others".
+
+        If too few candles can be compared, return None.
+        """
         times, here, there = np.intersect1d(rows[:, 0], self._known, return_indices=True)
         if len(times) < _SMALL:
             return None
@@ -368,7 +376,7 @@ def _served_back_to(rows: Rows, since: datetime) -> int | None:
 
 
 def _time(exchange: Any, row: Any, market: Any) -> float:
-    """Return the time of a row, which is decoded already or is parsed by ccxt; 0 if the time cannot be read."""
+    """Return the time of a row; 0 if the time cannot be read. If the row is not decoded yet, ccxt parses it."""
     try:
         if isinstance(row, (list, dict)):
             return float(exchange.parse_ohlcv(row, market)[0])

@@ -1,7 +1,7 @@
 """Check the URLs of proxies, and find out for which hosts NO_PROXY disables the proxy.
 
-If the configured proxy cannot be used, requests must not be made. Without the proxy, the request would be sent from
-this machine's own IP address.
+If the configured proxy cannot be used, Titan-10 makes no requests. Without the proxy, they would be sent from this
+machine's own IP address.
 """
 
 from __future__ import annotations

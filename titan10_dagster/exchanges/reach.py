@@ -12,10 +12,10 @@ _FOR_EVER = 1 << 62
 class Reach:
     """The limits of the time range that the exchange can serve. Instants are in milliseconds since 1970 UTC.
 
-    Open stretches outside of the limits are closed, because it is known that the exchange has no candles there.
+    Open stretches (see `stretches`) outside of the limits are closed, because the exchange has no candles there.
 
     depth: the number of newest candles that the exchange serves; None means all candles.
-    horizon: the first candle that the exchange still serves; None if it is not known that earlier candles were deleted.
+    horizon: the start of the first candle that the exchange still serves; None if no retention horizon is known.
     """
 
     def __init__(self, planner: PagePlanner, open_: OpenStretches, depth: int | None) -> None:
@@ -41,10 +41,10 @@ class Reach:
         self.absent_before(horizon)
 
     def see_horizon(self, first: int) -> None:
-        """Record that `first` is possibly the horizon: the first row of a full page of the exchange's newest rows.
+        """Record a possible horizon. `first`: the time of the first row of a full page with the exchange's newest rows.
 
-        After two such pages, the earlier of the two first rows is the horizon. One page is not enough, because it can
-        have lost its first rows, or can come from a server with old data.
+        After two such pages, the earlier of the two first rows is the horizon. One page is not enough. Its first rows
+        can be lost, or it can come from a server with old data.
         """
         if self._seen is None:
             self._seen = first
@@ -59,9 +59,9 @@ class Reach:
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:
         """Close the open stretches that are older than the last `depth` candles.
 
-        shows_itself: whether the exchange always returns its newest rows. In this case, its answers show the horizon.
-            The stretches are then closed only if all of them are older than the last `depth` candles. The reason is
-            that `depth` rows reach further back than `depth` minutes if minutes without trades are left out.
+        shows_itself: whether the exchange always returns its newest rows. In this case, the first row of an answer
+            shows the horizon, so stretches are closed only if all of them are that old. The reason is that `depth` rows
+            reach further back than `depth` minutes if minutes without trades are left out.
         """
         if self._depth is None or not self._open or self._seen is not None:
             return

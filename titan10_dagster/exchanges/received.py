@@ -1,4 +1,7 @@
-"""The received rows of one series, grouped by UTC day, until the day lands. This module does no I/O."""
+"""Keep the received rows of one series, grouped by UTC day, until the slice of the day is ready for the landing zone.
+
+This module does no I/O.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class _Day:
     """The data that were received for one day so far.
 
     parts: the rows of each answer.
-    effort: the cost of the answers.
+    effort: the cost of the answers (requests, retries and seconds).
     requested_at: the time of the earliest request for the day (aware, UTC); None if there was no request.
     """
 
@@ -52,10 +55,10 @@ class _Day:
 
 @dataclass(frozen=True, eq=False)
 class DayReceived:
-    """The data of a day that is ready to land.
+    """The complete data of one day, from which a file of the landing zone is made.
 
     rows: the rows sorted by time, without repetitions.
-    effort: the cost of the answers.
+    effort: the cost of the answers (requests, retries and seconds).
     requested_at: the time of the earliest request (aware, UTC).
     note: a note about unusual rows.
     """
@@ -129,17 +132,18 @@ class ReceivedDays:
     def silent_until(self, slice_: Slice, end: datetime) -> int:
         """Return the end (ms) of the silence at the beginning of the slice.
 
-        The silence lasts until the first received candle. If this candle is before the slice, the result is the start
-        of the slice. If no candle was received, the result is the end of the slice.
+        The silence lasts until the first received candle of the series, but at most until `end`. If this candle is
+        before the slice, there is no silence, and the result is the start of the slice. If no candle was received, the
+        result is `end`.
 
-        `end`: the end of the slice.
+        `end`: the end of the slice, or the start of the fetch if the slice has not ended by then.
         """
         if self.first is None:
             return to_ms(end)
         return max(min(self.first, to_ms(end)), to_ms(slice_.start))
 
     def release(self, day: date) -> DayReceived:
-        """Return the data of the day, and remove the data from memory."""
+        """Return the data of the day, and remove this data from the object."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
         rows, received.contradicted = merged(received.parts)
@@ -165,8 +169,8 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     Exchanges correct candles. Therefore, for each candle, the last answer with usable values is used. The newest row of
     an answer is used only if no other answer has usable values: a server that is behind sends this row unfinished.
 
-    If answers differ in more than a few candles, one answer is wrong, but it is not known which answer. In this case,
-    all different rows of these candles are kept. They break a candle rule and are written to quarantine.
+    If answers differ in more than _MOST_CORRECTED candles, an answer is wrong, but it is not known which answer. In
+    this case, all different rows of these candles are kept. They break a candle rule and are written to quarantine.
 
     If one answer has several different rows of the same time, all of them are kept. Exact repetitions are removed.
     """

@@ -1,7 +1,7 @@
 """Check answers without candles: whether they report an error, and whether the exchange sent an empty list.
 
 ccxt does not know all errors of an exchange. An unknown error with HTTP 200 and an empty list of candles looks like a
-stretch without trades. After two of these answers, the candles would wrongly count as absent.
+time without trades. After two of these answers, the requested candles would wrongly count as absent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Count the requests of a fetch without making a request.
 
 The rehearsal runs the same surveys (`survey.Survey`) as `fetching`, in the same order, with a simulated exchange. The
-simulated exchange has every candle and always answers completely. Page size, overlaps, depth and the proofs for
-boundary candles have the same effect as in the real fetch. A real fetch can need more requests, because the exchange
-leaves out minutes, or because the fetch repeats failed requests or searches for the first or last candle.
+simulated exchange has every candle and always answers completely. Page size, overlap and depth have the same effect as
+in the real fetch, and so do the rules for the first and last candle of a window (see `evidence`). A real fetch can need
+more requests, because the exchange leaves out minutes, or because the fetch repeats failed requests or searches for the
+first or last candle of a series.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Log(Protocol):
 class Requester:
     """Makes requests with a client and repeats them after temporary failures.
 
-    Errors of the exchange are not raised. They are part of the results.
+    A FetchError is not raised. It is part of the result.
     """
 
     client: ExchangeClient

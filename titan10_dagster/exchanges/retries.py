@@ -41,7 +41,7 @@ class RetryLimits:
 
 @dataclass
 class Effort:
-    """The cost of one or more answers. `seconds`: the sum of the times that the exchange took for these answers."""
+    """The cost of one or more answers. `seconds`: how long the exchange took for all of these answers together."""
 
     requests: int = 0
     retries: int = 0
@@ -56,11 +56,11 @@ class Effort:
 async def with_retries(
     request: Callable[[], Awaitable[T]], limits: RetryLimits, *, log: Callable[[str], object], effort: Effort
 ) -> T:
-    """Return the answer to a request. The request is repeated after transient errors and if it is throttled.
+    """Return the answer to a request. The request is repeated after a transient error, and after it was throttled.
 
-    If the maximum number of attempts is reached, the last error is raised. Other errors are raised at once.
+    If the maximum number of attempts is reached, the last error is raised. Errors of other kinds are raised at once.
 
-    `log`: a function that is called with the text of each error after which the request is repeated.
+    `log`: a function that is called before the request is repeated. Its argument is the text of the error.
     `effort`: the numbers of requests and retries are added to this object.
     """
     failures = Counter[bool]()

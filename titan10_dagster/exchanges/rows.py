@@ -1,7 +1,7 @@
 """Convert the rows of an answer to an array of candles.
 
-If `decoding` has already read the values of the rows as doubles, these values are copied into the array. If the rows
-have another structure (for example, a value is missing), ccxt parses them row by row.
+If the format of the rows is known (see `Wire`) and all values can be read as numbers, the values are copied into the
+array directly. Otherwise (for example, if a value is missing), ccxt parses the rows one by one.
 
 A damaged row does not affect other rows. A row without a usable time is dropped. A row with a time but without usable
 values is kept. It breaks a candle rule later and is then written to quarantine. Only a row that shows a minute without
@@ -64,8 +64,8 @@ class ParsedRows:
     empty: the starts of minutes without trades. For these minutes the exchange sent a row without prices.
     cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
         with the starts and the ends of these candles.
-    dropped: the number of dropped rows. A row is dropped if its time is not usable and does not follow from the
-        neighbouring rows either.
+    dropped: the number of dropped rows. A row is dropped if its time is not usable and cannot be derived from the
+        neighbouring rows.
     untimed: the most likely minutes (ms) of those dropped rows that are at the start or the end of the answer.
     """
 
@@ -76,7 +76,7 @@ class ParsedRows:
     untimed: Instants = field(default_factory=no_instants)
 
     def until(self, last: int | None) -> ParsedRows:
-        """Return the content without the candles that start after `last` (ms). If `last` is None, leave out nothing."""
+        """Return the content without the candles that start after `last` (ms). If `last` is None, keep all candles."""
         if last is None or not len(self.candles) or self.candles[-1, 0] <= last:
             return self
         return replace(self, candles=self.candles[self.candles[:, 0] <= last])
@@ -89,7 +89,7 @@ def parse(
     step: int,
     requested_at: int | None = None,
 ) -> ParsedRows:
-    """Return the content of an answer. The values are the same as the values from ccxt's `parse_row`.
+    """Return the content of an answer. The values are the same as if ccxt (`parse_row`) had parsed every row.
 
     `raw`: the rows of the answer, decoded or as Python objects.
     `step`: the length of a candle in ms.
@@ -108,7 +108,7 @@ def parse(
 def split(rows: Sequence[Any], step: int, *, checked: bool = False) -> ParsedRows:
     """Return the content of rows that ccxt has parsed. `rows`: lists with six values, which are numbers or None.
 
-    `checked`: whether rows for minutes without trades are removed already. If so, a row without values is a broken
+    `checked`: whether rows for minutes without trades are already removed. If so, a row without values is a damaged
         candle.
 
     Raises:
@@ -124,7 +124,8 @@ class _Table:
 
     rows: the candles. A value that is missing or not usable is NaN.
     broken: a mask of the damaged rows, which never count as minutes without trades; None if no damaged row is known.
-    close_times, confirmed: the exchange's data about the end of each candle; None if its `Wire` has no such field.
+    close_times: the time at which each candle ended; None if the `Wire` of the exchange does not name this field.
+    confirmed: 0 for each candle that is not finished; None if the `Wire` of the exchange does not name this field.
     """
 
     rows: Rows
@@ -207,9 +208,9 @@ def _unfinished(times: Floats, timed: Mask, confirmed: Floats, step: int, reques
 def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
     """Give rows without a usable time the times between their neighbours, and return a mask of these rows.
 
-    A time is assigned only if the rows exactly fill the minutes between the neighbours. Such a row proves that the
-    exchange has a candle for its minute. The values of the row are removed, because possibly they belong to another
-    minute. Later the row breaks a candle rule and is written to quarantine.
+    The rows get times only if they exactly fill the minutes between the neighbours. Each of these rows proves that the
+    exchange has a candle for its minute. The values of the rows are removed, because they possibly belong to other
+    minutes. Later the rows break a candle rule and are written to quarantine.
     """
     placed = np.zeros(len(rows), np.bool_)
     times, known = rows[:, 0], np.flatnonzero(timed)
@@ -350,10 +351,10 @@ def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any]
 
 
 def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
-    """Return the close times and the confirmation flags of a table. If `wire` has no such field, return None for it.
+    """Return two arrays: the close times and the confirmation flags.
 
-    The first six columns of the table have the values of the candles. The next columns have the close times and the
-    confirmation flags.
+    An array is None if `wire` does not name its field. The first six columns of `table` have the values of the candles.
+    After them comes one column for each of the two fields that `wire` names.
     """
     columns = iter(table[:, 6:].T)
     close_times = None if wire.close_time is None else next(columns)
@@ -392,7 +393,7 @@ def _is_garbage(value: Any) -> bool:
 
 
 def _says_nothing(row: Any) -> bool:
-    """Return whether the row shows a minute without trades: its prices are present but empty.
+    """Return whether the row shows a minute without trades. The prices of such a row are present but empty.
 
     A row that is cut off, or that has text instead of numbers, is no evidence for a minute without trades.
     """

@@ -1,6 +1,7 @@
 """The state of one series during a fetch. This module does no I/O and uses no event loop.
 
-The state has three parts. The `Survey` tracks which candles are open (it is not known yet whether they exist).
+The state has three parts. The `Survey` tracks which candles are open. (A candle is open as long as it is not known
+whether the exchange has it.)
 `ReceivedDays` contains the received rows. `Bounds` tracks the first and the last candle of the series at the exchange.
 """
 
@@ -32,7 +33,7 @@ _SILENCE_MS = 3_600_000
 
 @dataclass(frozen=True, eq=False)
 class Reply:
-    """The outcome of a page request with its retries. Either `page` or `error` is set."""
+    """The outcome of a page request and its retries. Exactly one of `page` and `error` is set."""
 
     request: PageRequest
     page: Page | None
@@ -62,8 +63,8 @@ class Bound(Enum):
 class Finding:
     """The outcome of a search for a bound.
 
-    trigger: the slice that caused the search, because it has no candles at its start or end.
-    found: the bound; None if the search found or proved nothing.
+    trigger: the slice that caused the search, because the slice has no candles at its start or end.
+    found: the result; None if the search found or proved nothing.
     error: the error that ended the search; None if there was no error.
     """
 
@@ -127,8 +128,8 @@ class Bounds:
     def learn_end(self, end: End, last: int | None, survey: Survey) -> None:
         """Record the result of the search for the last candle.
 
-        If a received candle contradicts the result, the end is not recorded. If the exchange lists the market as open,
-        the end is not recorded either, because the market is possibly only quiet.
+        The end of the series is not recorded if a received candle contradicts it. It is also not recorded if the
+        exchange lists the market as open for trading, because the market is possibly only quiet.
 
         `last`: the start of the last received candle (ms).
         """
@@ -142,7 +143,9 @@ class Bounds:
             survey.reach.absent_from(to_ms(delisted))
 
     def learn_beginning(self, beginning: Beginning, first: int | None, survey: Survey) -> None:
-        """Record the result of the search for the first candle, unless a received candle contradicts the result.
+        """Record the result of the search for the first candle.
+
+        If a received candle contradicts the result, no bound is recorded.
 
         `first`: the start of the first received candle (ms).
         """
@@ -163,9 +166,9 @@ class Bounds:
 
 
 class SeriesState:
-    """The state of one series: its survey, its bounds, and the rows of the slices that have not landed yet.
+    """The state of one series: its survey, its bounds, and the received rows of the waiting slices.
 
-    waiting: the slices that have not landed, each with its start and end (ms).
+    waiting: the slices that `release` has not returned yet, each with its start and end (ms).
     """
 
     def __init__(
@@ -208,10 +211,10 @@ class SeriesState:
         return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
     def take(self, reply: Reply) -> None:
-        """Process the outcome of a page request. If it is an error, only its cost is recorded.
+        """Process the outcome of a page request. If the outcome is an error, only the cost of the request is recorded.
 
         Raises:
-            MalformedAnswer: the exchange has answered several times without some of the requested candles.
+            MalformedAnswer: the answers to several requests for the page left the same candles open.
         """
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page
@@ -271,7 +274,10 @@ class SeriesState:
         return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
 
     def is_doubtful(self, slice_: Slice) -> bool:
-        """Return whether recent candles must be requested before the slice lands, because all answers were empty."""
+        """Return whether recent candles of the symbol must be requested before the slice is released.
+
+        This is the case if all answers were empty although the slice should have candles.
+        """
         return not (self._answered or self._requested_recent or self._is_excused(slice_))
 
     def release(self, slice_: Slice) -> FetchedSlice:
@@ -280,7 +286,7 @@ class SeriesState:
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
         received = self._received.release(slice_.day)
-        # The time of the fetch is the time of the request, even if the slice lands much later.
+        # The time of the fetch is the time of the request, even if the slice is released much later.
         fetched_at = received.requested_at or self._planned_at
         if slice_.end > self._planned_at:
             fetched_at = min(fetched_at, self._planned_at)
@@ -305,14 +311,14 @@ class SeriesState:
     # -- bounds
 
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
-        """Return the bound to search for before this settled slice lands; None if no search is needed.
+        """Return the bound to search for before this settled slice is released; None if no search is needed.
 
         There are two reasons to search for the last candle. First, the slice ends with an hour without candles and the
         exchange lists the market as closed. Second, no candle of the symbol was received, not even a recent candle.
 
         A search for the first candle is needed if the slice begins with an hour without candles and no earlier candle
-        was received. If the first candle is already known and the whole slice is before the first received candle, a
-        search for the retention horizon is needed instead.
+        was received. If the first candle of the series is already known, a search for the retention horizon is needed
+        instead, but only if the whole slice is before the first received candle.
 
         Each search is made at most once. Because of these searches, the result of a day does not depend on the other
         days of the same fetch.
@@ -339,7 +345,7 @@ class SeriesState:
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:
-        """Record the result of a search for a bound, unless a received candle contradicts the result."""
+        """Record the result of a search for a bound. If a received candle contradicts the result, ignore the bound."""
         self.bounds.searching = False
         self._received.add_effort(finding.trigger.day, finding.effort)
         if isinstance(finding.found, Beginning):
@@ -355,7 +361,7 @@ class SeriesState:
         return self.survey.answered or self.bounds.found is not None or self.bounds.has_candles
 
     def _is_excused(self, slice_: Slice) -> bool:
-        """Return whether no candles are expected.
+        """Return whether the slice is expected to have no candles.
 
         This is the case if the whole slice is before the horizon, before the listing, or after the delisting.
         """
@@ -372,7 +378,8 @@ def _malformed(series: Series, request: PageRequest, error: NoProgress) -> Malfo
     return MalformedAnswer(
         f"{series}: the exchange repeatedly answered without the candles from {start:%Y-%m-%d %H:%M} to"
         f" {end:%Y-%m-%d %H:%M} UTC ({error}). Fetch the day again later. If the fetch fails again, the exchange has"
-        " changed the limits of its answers: correct its record in titan10_dagster/exchanges/venues.",
+        " probably changed the limits of its answers: correct the exchange's record in"
+        " titan10_dagster/exchanges/venues.",
         exchange=series.exchange,
         symbol=series.symbol,
     )

@@ -1,12 +1,12 @@
 """Find out whether an exchange honours `since` (returns candles from `since` on) or always returns its newest rows.
 
-An answer is suspicious if it begins later than `since` and ends after the end of the request. There are two
-explanations. Either there was no trade between `since` and the first row, or the exchange ignored `since`. A second
-request with another limit shows which explanation is true. If the exchange honours `since`, the second answer begins at
-the same row. If the exchange ignores `since`, the second answer has the newest rows again.
+An answer is suspicious if it begins later than `since` and ends after `until`. There are two explanations. Either there
+was no trade between `since` and the first row, or the exchange ignored `since`. A second request with another limit,
+called the check, shows which explanation is true. If the exchange honours `since`, the second answer begins at the same
+row. If the exchange ignores `since`, the second answer has the newest rows again.
 
 Some exchanges honour a start only if the request also has an end. If an exchange seems to ignore `since`, and ccxt can
-send an end, the check is repeated with requests that have an end.
+send an end, all later requests have an end. If an answer to such a request is suspicious, it is checked again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ _LATE = 5  # the newest candle of an exchange can be this many candles behind th
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A suspicious answer, which begins later than `since` and ends after the end of the request.
+    """A suspicious answer, which begins later than `since` and ends after `until` of its request.
 
-    request: the request.
+    request: the request that the exchange answered.
     first: the time of the first row that is not isolated from the other rows.
     last: the time of the last row of the answer.
     rows: the number of rows in the answer.
-    unlimited: whether the answer to a first check had more rows than requested. If so, the exchange possibly honours
-        `since` and ignores `limit`, and a second check is needed.
-    full_page: whether the request was for a full page. Only then can the first row be the retention horizon.
+    unlimited: whether the answer to the check had more rows than requested. In this case, the exchange possibly honours
+        `since` but ignores `limit`, so a second check is needed.
+    full_page: whether a full page was requested. The first row of a smaller page shows nothing about the retention
+        horizon.
     earliest: the time of the first row of the answer, even if this row is isolated.
     """
 
@@ -46,7 +47,7 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of a check. `suspicion`: the answer that caused the check."""
+    """The result of a check. `suspicion`: the suspicious answer that caused the check."""
 
     honours_since: bool
     suspicion: Suspicion
@@ -56,8 +57,8 @@ class SinceCheck:
     """The check of one series: whether the exchange honours `since`.
 
     honours_since: whether the exchange honours `since`; None until it is known.
-    can_name_end: whether ccxt can send the end of a request to this exchange.
-    suspicion: the suspicious answer that is checked next; None if there is none.
+    can_name_end: whether ccxt can send the end of the requested time range to this exchange, in addition to `since`.
+    suspicion: the suspicious answer that is checked next; None if no answer must be checked.
     """
 
     def __init__(self, planner: PagePlanner, honours_since: bool | None, *, can_name_end: bool = False) -> None:
@@ -78,7 +79,10 @@ class SinceCheck:
         return len(times) >= request.limit or len(times) > handful
 
     def suspect(self, request: PageRequest, times: Times, first: int) -> None:
-        """Keep the suspicious answer, unless another suspicious answer is waiting for its check.
+        """Keep the suspicious answer for a check.
+
+        The answer is ignored if another suspicious answer already waits for its check. It is also ignored if its
+        request had no end, but requests have an end now.
 
         `first`: the time of the first row that is not isolated.
         """
@@ -133,7 +137,7 @@ class SinceCheck:
         """Return the result of a check that requested a full page.
 
         If the answer begins at the same row as the suspicious answer, the exchange honours `since`. If the answer
-        begins earlier, the exchange does not honour `since`.
+        begins earlier, the exchange does not honour `since`. Otherwise nothing is proven, and the result is None.
         """
         requested = rows[rows >= doubt.request.since]
         if len(rows) - len(requested) > SPARSE or (len(requested) and requested[0] < doubt.first):

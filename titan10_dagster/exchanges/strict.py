@@ -98,7 +98,7 @@ class Answer:
 
     @property
     def staleness(self) -> timedelta:
-        """Return how much earlier than the request the answer is dated; zero if the difference is at most two seconds.
+        """Return the time from the date of the answer to the request; zero if this time is at most two seconds.
 
         A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """
@@ -108,8 +108,8 @@ class Answer:
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
-# The answer to the current request of the running task. Each task has its own answer, so many tasks can run at the same
-# time.
+# The answer to the current request of the running task. Each task has its own answer. Therefore many tasks can run at
+# the same time.
 current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
@@ -117,7 +117,7 @@ current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 class Counters:
     """The counts and times of a client's work so far.
 
-    request_seconds: the sum of the times of all requests. Requests at the same time are added up too.
+    request_seconds: the sum of the durations of all requests, even if some of them overlap.
     parse_seconds: the CPU time for parsing.
     """
 
@@ -286,7 +286,7 @@ def _request_key(url: str, method: str, body: Any) -> str:
 
 
 def _record(answer: Answer, key: str) -> None:
-    """Keep the answer to a request that is not for candles, so that ccxt can parse its market list again in parts.
+    """Keep the answer to a request that is not for candles. Later, ccxt can parse a market list in the answer in parts.
 
     Raises:
         BadResponse: the answer contains a list that is much too long. ccxt would need minutes to parse this list.

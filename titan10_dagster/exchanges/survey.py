@@ -26,10 +26,10 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# For these exchanges ccxt sends an end only if `until` is given, and the exchange's documentation does not explain a
-# request without an end. If such an exchange seems to ignore the start, later requests have an end too.
+# For these exchanges, ccxt sends an end only if `until` is given. Their documentation does not explain requests without
+# an end. If one of these exchanges seems to ignore the start, later requests have an end too.
 _BARE_START = ("bingx", "poloniex", "xt")
-_STUCK = 4  # after this many answers in a row that show nothing new about a page, NoProgress is raised
+_STUCK = 4  # NoProgress is raised after this many consecutive answers without new information about a page
 _MOST_REQUESTS = 64  # the maximum number of requests for one page; after one more, NoProgress is raised
 
 
@@ -47,7 +47,7 @@ class Survey:
     ahead: the maximum number of pages that are requested ahead, counted from the first open candle.
     filled: whether the exchange also returns candles for minutes without trades.
     honours_since: whether the exchange returns candles from `since` on; None if this is not known yet.
-    cursor: whether the exchange counts candles back from the end of the request.
+    cursor: whether the exchange counts candles back from the end of the requested time range.
     edges: see `Evidence`.
     can_name_end: see `SinceCheck`.
     """
@@ -79,7 +79,7 @@ class Survey:
         self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # the number of requests for each page
-        # For each page, the number of the last answers in a row that showed nothing new.
+        # For each page, the number of consecutive answers without new information, up to the last answer.
         self._stuck: Counter[int] = Counter()
         # For the start of each open stretch (see stretches.py): the number of answers that did not close the stretch.
         self._attempts: Counter[int] = Counter()
@@ -150,7 +150,7 @@ class Survey:
         given = len(times)
         rows = times[times <= requested_at] // self._step * self._step
         times = rows[rows >= request.since]
-        # whether a correct answer can have only rows before `since`
+        # whether a correct answer can consist only of rows before `since`
         backward = self._cursor or self.honours_since is False
         self._evidence.note(request, times, answered=len(rows if backward else times) > 0)
         if request.purpose is Purpose.RECENT:
@@ -233,13 +233,15 @@ class Survey:
         self._requests[page] += 1
         self._stuck[page] = self._stuck[page] + 1 if is_stuck else 0
         if self._stuck[page] >= _STUCK or self._requests[page] > _MOST_REQUESTS:
-            raise NoProgress(f"{self._requests[page]} requests, the last {self._stuck[page]} without anything new")
+            raise NoProgress(
+                f"{self._requests[page]} requests; consecutive answers without new information: {self._stuck[page]}"
+            )
 
 
 def _are_last_rows(evidence: Evidence, request: PageRequest, rows: Times) -> bool:
     """Return whether the rows before `since` are possibly the last rows of a market that is closed now.
 
-    Some exchanges that serve only their newest candles return these candles for any `since`. So if no answer had a row
+    Some exchanges serve only their newest candles, and return these candles for any `since`. So if no answer had a row
     at `since` or later, the market has no candles from `since` on.
     """
     return len(rows) > 0 and evidence.is_newest(request.since)

@@ -64,11 +64,11 @@ def _connector(proxy: str | None) -> aiohttp.BaseConnector:
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the URL's proxy according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if no proxy is used.
+    """Return the proxy for this URL according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None for no proxy.
 
     Raises:
-        SettingsError: the URL of the proxy is invalid. In this case, the request must not be sent at all, because
-            without the proxy it would be sent from this machine's own IP address.
+        SettingsError: the URL of the proxy is invalid. In this case, no request must be sent. Without the proxy, the
+            request would be sent from this machine's own IP address.
     """
     parts, proxies = urlsplit(url), getproxies_environment()
     if proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
@@ -184,7 +184,7 @@ class _Decoder:
         if self._encoding in ("", "identity"):
             yield part
             return
-        is_full = False  # whether the last piece had the maximum size; then more output can follow without more input
+        is_full = False  # whether the last piece had the maximum size, so that more output can follow without new input
         while part or is_full:
             if self._stream is None or self._stream.eof:
                 self._stream = zlib.decompressobj(_window(self._encoding, part))

@@ -17,13 +17,13 @@ import pyarrow as pa
 def put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
     """Write a file under a temporary name, and then rename it.
 
-    If `durable` is True, the content is synced to the disk before the file is renamed. The new name is synced after the
-    file is renamed.
+    If `durable` is True, the content is synced to the disk before the rename, and the folder is synced after the
+    rename.
 
-    Raises OSError if the file cannot be written or synced. An earlier file at the path is only replaced by a complete
+    Raises OSError if the file cannot be written or synced. An earlier file at the path is replaced only by a complete
     new file.
     """
-    # Each temporary name is different, because two processes that write the same slice must not use the same file.
+    # Each temporary name is different. Otherwise two processes that write the same slice would use the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -54,9 +54,9 @@ def sync_folder(folder: Path) -> None:
 def sync_disk_of(folder: Path) -> None:
     """Sync all files in the file system of the folder to the disk. On other systems than Linux, sync all disks.
 
-    One such sync takes much less time than a separate sync of each file.
+    One sync of the whole file system takes much less time than a separate sync of each file.
 
-    Raises OSError if the folder does not exist. On Linux, it is also raised if the disk reports an error.
+    Raises OSError if the folder does not exist. On Linux, OSError is also raised if the disk reports an error.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

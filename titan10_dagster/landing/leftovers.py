@@ -43,7 +43,7 @@ class LandedFile:
     modified: datetime
 
     def remove(self) -> None:
-        """Remove the file. If the file was replaced or removed after the listing, nothing happens."""
+        """Remove the file. If the file was changed, replaced or removed after it was listed, nothing happens."""
         with suppress(FileNotFoundError):
             if _modified(self.path.stat()) == self.modified:
                 self.path.unlink()

@@ -48,7 +48,7 @@ def symbol_name(exchange: str, symbol: str) -> str:
 
 
 def former_file_name(series: Series) -> str | None:
-    """Return the name that older versions gave to the series' files. It has no digest.
+    """Return the name that older versions gave to the series' files. This name has no digest.
 
     Return None if older versions used the same name as this version.
     """
@@ -92,8 +92,8 @@ def unreadable_name(name: str, content: bytes) -> str:
 def files_of(symbol_name: str) -> re.Pattern[str]:
     """Return a pattern of the names of all files of a symbol: landed slices, evidence and unreadable files.
 
-    Names of older versions have no digest. A name must match as a whole, because the names of AVAX/USDC.E begin with
-    `AVAX-USDC`, too.
+    Names of evidence and unreadable files from older versions have no digest of the content. A name must match as a
+    whole, because the names of AVAX/USDC.E also begin with `AVAX-USDC`.
     """
     name, digits = re.escape(symbol_name), r"(\.[0-9A-F]{8})?"
     return re.compile(rf"{name}{SUFFIX}|{name}\.\d{{8}}T\d+Z{digits}{SUFFIX}\.old|{name}{SUFFIX}{digits}\.corrupt")

@@ -14,7 +14,7 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-# Fields that older files do not have, because the fields were added later, and the values for such files.
+# Fields that were added later, each with the value that is used for older files without this field.
 _ADDED: Mapping[str, Any] = {"covered_until": None, "files": ()}
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in {*_INSTANTS, "slice", "files"})
 

@@ -9,8 +9,9 @@ process is killed while it writes.
 
 A power failure can destroy the content of files that were not synced to the disk. The checksums in a file show the
 damage, and the candles are requested again. But an exchange that serves only recent candles possibly no longer serves
-the lost candles. Therefore each file of such an exchange is synced at once. All other files are synced together at the
-end of a fetch. This takes a third of the CPU time of separate syncs. `landing/names.py` creates the file names.
+the lost candles. Therefore a file is synced at once if the retention horizon of its slice is known. All other files are
+synced together at the end of a fetch, which takes a third of the CPU time of separate syncs. `landing/names.py` creates
+the file names.
 """
 
 from __future__ import annotations
@@ -100,10 +101,10 @@ class LandingZone:
         the new file. The note of the record contains their number. Therefore the new file alone is sufficient to store
         the slice in the database again.
 
-        If another candle of the earlier file is missing in the new file, the earlier file is kept as evidence. Its new
-        name is `<symbol>.<time of its fetch>.<digest>.parquet.old`.
+        If the new file still lacks a candle of the earlier file, the earlier file is kept as evidence. The evidence has
+        the name `<symbol>.<time of the earlier fetch>.<digest>.parquet.old`.
 
-        Raises LandingError if the slice cannot be written or synced. The earlier file is only replaced by a complete
+        Raises LandingError if the slice cannot be written or synced. The earlier file is replaced only by a complete
         new file.
         """
         slice_ = fetched.record.slice
@@ -176,7 +177,7 @@ class LandingZone:
                 return None
 
     def read_or_quarantine(self, slice_: Slice) -> FetchedSlice | None:
-        """Return the same as `read`. But if the file is unreadable, rename the file to `*.corrupt`, and return None."""
+        """Return the slice as `read` does. But if the file is unreadable, rename it to `*.corrupt` and return None."""
         try:
             return self.read(slice_)
         except _UnreadableFile as error:
@@ -200,8 +201,8 @@ class LandingZone:
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
         """Return the records of the slices that have a file, in the given order.
 
-        If a file is unreadable, it is renamed to `*.corrupt`, and its slice is left out as if it had no file. Raises
-        LandingError if a file cannot be opened.
+        If a file is unreadable, the file is renamed to `*.corrupt`, and the slice is left out. Raises LandingError if a
+        file cannot be opened.
         """
         found = {}
         for slice_ in slices:
@@ -238,8 +239,8 @@ class LandingZone:
         with self._creating:  # one thread must not use a folder that another thread has created but not synced yet
             for part in (*reversed(folder.parents), folder):
                 is_new = not part.is_dir()
-                # Another process possibly created this folder below the root and did not sync it. So this process syncs
-                # each existing folder once.
+                # A folder below the root was possibly created by another process that did not sync it. So this process
+                # syncs each existing folder below the root once.
                 is_below_root = self.root in part.parents
                 if is_new or (is_below_root and part not in self._on_disk):
                     part.mkdir(exist_ok=True)
@@ -264,7 +265,7 @@ class LandingZone:
         return former if record is not None and record.slice == slice_ else path
 
 
-@lru_cache(4096)  # results are cached, because each step of a run reads the same files again
+@lru_cache(4096)  # results are cached, because each step of a run needs the paths of the same files again
 def _place(slice_: Slice) -> str:
     """Return the path of the slice's file below the root."""
     series = slice_.series
@@ -353,7 +354,7 @@ def _table(fetched: FetchedSlice) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[*_KEYS, *COLUMNS])
 
 
-@lru_cache(1024)  # the slices of a series have the same columns
+@lru_cache(1024)  # slices of the same series and length have the same columns
 def _key_columns(series: Series, length: int) -> list[pa.DictionaryArray]:
     """Return the columns with the exchange, the symbol and the timeframe. Readers of the file see string columns."""
     same = np.zeros(length, np.int8)

@@ -33,5 +33,5 @@ VENUE = replace(
     ),
     days_per_run=27,
     quota=Quota(1_200, 60),
-    source="docs: the same as Binance",
+    source="docs: the API is the same as the API of Binance, but the quota is smaller",
 )

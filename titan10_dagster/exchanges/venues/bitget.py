@@ -31,11 +31,11 @@ VENUE = Venue(
         sparse=True,
         absent={403: "AccessDenied", 404: ""},
         etag_is_md5=True,
-        source="third parties: the files are Excel workbooks. The day of a file is a day in UTC+8 or in UTC, which only"
-        " its rows show. HTTP 403 with AccessDenied means that a file does not exist",
+        source="third parties: the files are Excel workbooks. The day of a file is a day in UTC+8 or in UTC. Only the"
+        " rows of the file show which of the two. HTTP 403 with AccessDenied means that a file does not exist",
     ),
     quota=Quota(20, 1),
-    source="docs: /candles returns up to 1000 rows, but 1m candles only for the last 30 days. code: if a request starts"
-    " more than 29 days ago, ccxt uses /history-candles. This endpoint has no start and returns the last 200 rows"
-    " before `endTime`. docs: the error codes",
+    source="docs: /candles returns up to 1000 rows, but 1m candles only for the last 30 days. The error codes are also"
+    " from the docs. code: if `since` is more than 29 days ago, ccxt uses /history-candles. This endpoint has no start"
+    " parameter and returns the last 200 rows before `endTime`",
 )

@@ -28,6 +28,6 @@ VENUE = Venue(
     ),
     error_marker='"ret',
     source="docs: a request returns up to 1000 candles. 600 requests per 5 s are allowed for each IP address. HTTP 403"
-    " 'access too frequent' ends after 10 minutes, but 403 can also mean that the country is blocked. The error"
-    " codes are also from the docs",
+    " 'access too frequent' means a block of 10 minutes, but HTTP 403 can also mean that the country is blocked. The"
+    " error codes are also from the docs",
 )

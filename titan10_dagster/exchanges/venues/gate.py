@@ -27,8 +27,8 @@ VENUE = Venue(
         format=Format.GZIP_CSV,
         sparse=True,
         etag_is_md5=True,
-        source="docs: the archive, in Gate announcement 21688. third parties: the columns, the daily files, and"
-        " that the ETag is the MD5 digest",
+        source="docs: Gate announcement 21688 describes the archive. third parties: the columns and the paths of the"
+        " daily files. The ETag of a file is its MD5 digest",
     ),
     quota=Quota(200, 10),
     source="docs: only the last 10,000 candles are served (confirmed only for futures)",

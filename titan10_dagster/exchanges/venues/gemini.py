@@ -15,6 +15,6 @@ VENUE = Venue(
     quota=Quota(120, 60),
     # ccxt raises BadRequest for an unknown symbol.
     phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),
-    source="docs: a request has no start, and returns the 1m candles of the last day. code: ccxt's `features` have no"
-    " limit",
+    source="docs: a request has no start parameter, and returns the 1m candles of the last day. code: ccxt's `features`"
+    " have no limit",
 )

@@ -38,6 +38,6 @@ VENUE = Venue(
         source="kucoin-python-sdk issue 112: the digest is an MD5 digest. third parties: the column close comes before"
         " high, and times are in seconds",
     ),
-    source="docs: a request returns up to 1500 candles. Minutes without trades are left out. The public limit is 2000"
-    " per 30 s, which is half of ccxt's rate. The error codes are also from the docs",
+    source="docs: a request returns up to 1500 candles. Minutes without trades are left out. Public requests may have a"
+    " total weight of 2000 per 30 s, which is half of ccxt's rate. The error codes are also from the docs",
 )

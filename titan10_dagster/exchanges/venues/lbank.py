@@ -10,5 +10,5 @@ VENUE = Venue(
     cost=2.5,
     phrases=(error_code("error_code", 10004, kind=FailureKind.THROTTLED),),
     list_markets=list_spot_markets,
-    source="code: ccxt's `features` have a limit of 2000 candles. docs: the error codes",
+    source="code: ccxt's `features` have a limit of 2000 candles. The error code is from the docs",
 )

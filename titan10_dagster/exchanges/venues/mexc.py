@@ -12,5 +12,6 @@ VENUE = Venue(
     phrases=(error_code("code", 30014, 30021, kind=FailureKind.UNKNOWN_SYMBOL),),
     list_markets=list_spot_markets,
     quota=Quota(500, 10),
-    source="code: ccxt requests up to 500 rows, although its `features` have a limit of 1000. docs: the error codes",
+    source="code: ccxt requests up to 500 rows, although its `features` have a limit of 1000. The error codes are from"
+    " the docs",
 )

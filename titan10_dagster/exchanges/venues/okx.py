@@ -39,8 +39,8 @@ VENUE = Venue(
         columns=("", "open", "high", "low", "close", "volume", "", "", "time", ""),
         header={"volume": ("vol",), "time": ("open_time",)},
         label_offset=timedelta(hours=8),
-        source="third parties: the paths, the days in UTC+8, the header, and that old files have the text None as"
-        " volume",
+        source="third parties: the paths and the header. The days are in UTC+8. In old files, the volume is the text"
+        " None",
     ),
     quota=Quota(20, 2),
     source="docs: the endpoint history-candles returns up to 300 candles, and 20 requests are allowed per 2 s. The"

@@ -59,9 +59,9 @@ def venue_of(exchange: str) -> Venue:
 
 
 def _nearest_relative(exchange: str) -> Venue | None:
-    """Return the record of the nearest exchange from which ccxt derives this exchange; None if no such record exists.
+    """Return the record of an exchange from which ccxt derives this exchange. If there are several, take the nearest.
 
-    It is assumed that both exchanges have the same errors and bans.
+    It is assumed that the two exchanges have the same errors and bans. Return None if there is no record.
     """
     for ancestor in ccxt_facts.ancestors(exchange):
         if ancestor in all_venues():

@@ -33,8 +33,8 @@ VENUE = Venue(
         header={"volume": ("acc_trade_volume",), "time": ("date_time_utc",)},
         sparse=True,
         licence="Upbit allows personal, non-commercial use of its files and forbids redistribution",
-        source="third parties: the header, the digest files (which contain only a SHA-256 digest), that minutes without"
-        " trades are left out, and the licence",
+        source="third parties: the header and the licence. A digest file contains only a SHA-256 digest. Minutes"
+        " without trades are left out",
     ),
     source="docs: a request returns up to 200 candles back from a given time. Minutes without trades are left out. If"
     " requests continue after HTTP 429, a ban follows (HTTP 418)",

@@ -134,9 +134,9 @@ class Venue:
 
     Facts about the served candles:
     page_size: the maximum number of candles that one request returns.
-    recent_pages: the size of pages with recent candles, if it is larger.
+    recent_pages: the size of pages with recent candles, if this size is larger than `page_size`; else None.
     depth: the number of newest candles that the exchange still serves. None means that the exchange serves all candles,
-        or that the number is not known. If it is None and requested days are empty, `listing` finds out whether the
+        or that the number is not known. In this case, if requested days are empty, `listing` finds out whether the
         exchange no longer serves these days.
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows; None to let ccxt parse the rows.
@@ -144,21 +144,20 @@ class Venue:
         at midnight UTC), each with the time at which its candles begin. Titan-10 does not fetch these timeframes.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
         candles.
-    cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if
-        some of them are before the start of the request.
-    refuses_before_listing: whether the exchange answers with an error if a request begins before the first candle. The
-        wording of this error is not documented.
+    cursor: whether the exchange counts back from the end of the requested time range. Such an exchange returns as many
+        candles as requested, even if some of them are before the start of the range.
+    refuses_before_listing: whether the exchange answers with an error if a request begins before the first candle of
+        the series. The wording of this error is not documented.
     alternative_source: another source of old candles, as a text for messages.
     archive: the candle files that the exchange publishes at fixed URLs; None if it does not publish such files.
     files_omit_empty_minutes: whether the files that a user can download leave out minutes without trades.
-    days_per_run: how many days of 1m candles one run fetches. At the pace of the exchange, such a run takes a few
-        minutes.
+    days_per_run: how many days of 1m candles one run fetches. A run with this number of days takes a few minutes.
 
     Facts about the allowed rate of requests:
     cost: the cost of a page in ccxt's rate limiter, in units of `rateLimit`.
     budget: the safe share of ccxt's request rate. It is above 1 if ccxt's rate is far below the allowed rate.
-    quota: the number of requests for candles that the exchange's documentation allows; None if the documentation has no
-        such number. The pace also keeps to the quota, because ccxt's rate is up to ten times as high (Phemex).
+    quota: how many candle requests the exchange allows according to its documentation; None if this is not documented.
+        The quota limits the pace too, because ccxt's rate can be much higher (for Phemex, ten times as high).
     quota_pause: the pause after the answer "too many requests", if this answer has no Retry-After header.
     bans: how the exchange bans an IP address.
 
