@@ -173,6 +173,6 @@ class Pacer:
             self._slowed_at = now
 
     def go_at(self, share: float, rest: float = 0.0) -> None:
-        """Change the pace to this share of the full pace. Release no request for the first `rest` seconds."""
+        """Change the pace to this share of the full pace. Release no request during the next `rest` seconds."""
         self._share, self._share_at = share, time.monotonic()
         self._rest_until = max(self._rest_until, time.monotonic() + rest)

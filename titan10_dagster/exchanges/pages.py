@@ -90,7 +90,7 @@ class PagePlanner:
     step: the timeframe in ms.
     page_size: the maximum number of candles of a page.
     overlap: the number of candles by which consecutive pages overlap.
-    windows: the wanted windows in ascending order.
+    windows: the time ranges for which candles are wanted, in ascending order.
     begins: requests never begin before this time.
     names_end: whether `until` is sent to the exchange. Some exchanges ignore a start without an end.
     """

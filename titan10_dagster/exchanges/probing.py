@@ -100,9 +100,9 @@ async def measure(
     charge: float | None = None,
     rate_ms: float | None = None,
 ) -> Measured:
-    """Return the measured values. If the answers do not show a property, its value is None or is left out.
+    """Return the measured values. If the answers do not show a property, the value is None, or the property is absent.
 
-    `client`: an open client. Its markets must include the series of the sample.
+    `client`: a client that is already open. The client's markets must include the series of the sample.
     `expected`: the expected values. A request that shows another value is repeated.
     `charge`: the cost of a page in ccxt's rate limiter; None to read it from ccxt.
     `rate_ms`: the milliseconds between two requests of cost 1 in ccxt's rate limiter; None to read them from ccxt.
@@ -311,9 +311,9 @@ class _Probe:
         return {Property.START: first, Property.END: end}
 
     def _dense_start(self) -> int | None:
-        """Return the start of ten candles inside a run of stored candles without a gap; None if there is no such run.
+        """Return the start of ten consecutive stored candles that have stored neighbours on both sides.
 
-        If the sample has no stored candles, the result is the start of the sample.
+        Return None if there are no such candles. If the sample has no stored candles at all, return `Sample.since`.
         """
         known = self._known.astype(np.int64)
         length = _SMALL + 4

@@ -205,9 +205,10 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
 
 
 def _with_untimed(rows: Rows, minutes: Collection[int]) -> Rows:
-    """Return the rows, with an added row without values for each of the given minutes (ms) that has no row.
+    """Return the rows. If one of the given minutes (ms) has no row, add a row without values for this minute.
 
-    A received row without a time proves that the exchange has a candle. Therefore its minute must not count as absent.
+    A received row without a time proves that the exchange has a candle for its minute. Therefore the candle must not
+    count as absent.
     """
     if not minutes:
         return rows

@@ -162,7 +162,7 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
 
 
 def _check_times(times: Floats) -> Mask:
-    """Round the times to whole milliseconds in place, and return a mask of the usable times."""
+    """Round the times down to whole milliseconds in place, and return a mask of the usable times."""
     np.trunc(times, out=times)
     usable: Mask = (times >= _EARLIEST_MS) & (times < _LATEST_MS)
     return usable
@@ -227,8 +227,9 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
 def _beyond_the_ends(times: Floats, timed: Mask, step: int) -> Instants:
     """Return the most likely minutes (ms) of the rows without a time at the start and the end of an answer.
 
-    If the two nearest rows with a time are in consecutive minutes, it is assumed that the rows without a time continue
-    the series minute by minute. Otherwise their minutes are unknown, and they are not in the result.
+    Each end of the answer is considered separately. If its two nearest rows with a time are in consecutive minutes, it
+    is assumed that the rows without a time continue the series minute by minute. Otherwise the minutes of the rows
+    without a time are unknown and not in the result.
     """
     known = np.flatnonzero(timed)
     if len(known) < 2:

@@ -1,8 +1,8 @@
 """The state of one series during a fetch. This module does no I/O and uses no event loop.
 
 The state has three parts. The `Survey` tracks which candles are open. (A candle is open as long as it is not known
-whether the exchange has it.)
-`ReceivedDays` contains the received rows. `Bounds` tracks the first and the last candle of the series at the exchange.
+whether the exchange has it.) `ReceivedDays` contains the received rows. `Bounds` tracks the first and the last candle
+of the series at the exchange.
 """
 
 from __future__ import annotations
@@ -267,7 +267,8 @@ class SeriesState:
     def settled(self) -> list[Slice]:
         """Return the waiting slices that are settled, the oldest first.
 
-        The list is empty during a search for a bound, and while recent candles are requested.
+        A slice is settled if each of its candles was received or is proven to be absent. The list is empty during a
+        search for a bound, and while recent candles are requested.
         """
         if self.survey.requests_recent or self.bounds.searching:
             return []
@@ -281,7 +282,7 @@ class SeriesState:
         return not (self._answered or self._requested_recent or self._is_excused(slice_))
 
     def release(self, slice_: Slice) -> FetchedSlice:
-        """Return the fetched slice with its record, and remove its rows from memory."""
+        """Return the fetched slice with its record, and remove the slice and its rows from this object."""
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)

@@ -44,8 +44,8 @@ from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
 _MILLISECONDS = re.compile(r"\d{13}")
-# If the Date header is at most this much earlier than the request, this shows neither a wrong clock nor a cache. The
-# header has only whole seconds, and servers do not set it exactly when they send the answer.
+# A Date header is often a little earlier than the request. A difference of at most this length shows neither a wrong
+# clock nor a cache: the header has only whole seconds, and servers do not set it exactly when they send the answer.
 _DATE_SLACK = timedelta(seconds=2)
 
 
@@ -205,8 +205,8 @@ class _FastConstructor:
 
     ccxt's constructor reads all names of the new instance (1,900 to 4,000 names). If a name belongs to a method such as
     `fetch_ohlcv`, the constructor adds a second name such as `fetchOHLCV` to the class. Later instances do not need
-    this work, because the class already has the second names. Without this class, the work would take two thirds of the
-    2 to 4 ms for each instance, and each poll of an exchange creates an instance.
+    this work, because the class already has the second names. Without this class, an instance would be created in 2 to
+    4 ms, and the work would take two thirds of this time. Each poll of an exchange creates an instance.
     """
 
     # The names of the attributes that are not methods. The value is None until the first instance of the class is

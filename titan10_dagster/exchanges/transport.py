@@ -2,7 +2,8 @@
 
 The size limit of an answer applies to the received bytes and to the decompressed bytes. Therefore an endless body, or a
 small body that decompresses to gigabytes, cannot fill the memory. Redirects to another server are refused. If the
-variables SSL_CERT_FILE and SSL_CERT_DIR are set, Titan-10 uses their certificates, as many other programs do.
+environment variable SSL_CERT_FILE or SSL_CERT_DIR is set, Titan-10 uses the certificates there, as many other programs
+do.
 """
 
 from __future__ import annotations

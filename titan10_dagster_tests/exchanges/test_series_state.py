@@ -210,7 +210,7 @@ def test_answers_to_another_question_are_malformed_in_the_end() -> None:
             series.take(answered(request, others))
 
     with pytest.raises(
-        MalformedAnswer, match=r"without the candles from 2024-06-19 00:00 to .* UTC.*correct its record in"
+        MalformedAnswer, match=r"without the candles from 2024-06-19 00:00 to .* UTC.*correct the exchange's record in"
     ):
         answer_with_others()
 
