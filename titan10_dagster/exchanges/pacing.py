@@ -39,7 +39,7 @@ def live_share(facts: Venue, symbols: int) -> float:
 
     The share is as large as the symbols need, but at least LEAST_SHARE. Usually it is at most half of SAFE_SHARE. If
     the exchange serves only recent candles, the process that fetches whole days has little work. In this case, live
-    polling can use SAFE_SHARE except for LEAST_SHARE.
+    polling can use up to SAFE_SHARE - LEAST_SHARE.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE

@@ -143,7 +143,7 @@ class ReceivedDays:
         return max(min(self.first, to_ms(end)), to_ms(slice_.start))
 
     def release(self, day: date) -> DayReceived:
-        """Return the data of the day, and remove this data from the object."""
+        """Return the data of the day, and remove the data from this object."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
         rows, received.contradicted = merged(received.parts)

@@ -142,7 +142,7 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
     timed = _check_times(rows[:, 0])
     timed &= ~_misplaced(rows[:, 0], timed, step)
     if len(rows) and not timed.any():
-        raise BadResponse("no candle in the answer has a time")
+        raise BadResponse("no candle in the answer has a usable time")
     untimed = no_instants()
     if not timed.all():
         untimed = _beyond_the_ends(rows[:, 0], timed, step)

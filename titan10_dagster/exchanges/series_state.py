@@ -214,7 +214,7 @@ class SeriesState:
         """Process the outcome of a page request. If the outcome is an error, only the cost of the request is recorded.
 
         Raises:
-            MalformedAnswer: the answers to several requests for the page left the same candles open.
+            MalformedAnswer: the answers to many requests for the page left some of its candles open.
         """
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page

@@ -219,7 +219,7 @@ def test_rows_in_random_order_keep_their_times_and_values(order: list[int]) -> N
 
 
 def test_an_answer_in_which_no_row_has_a_time_is_malformed() -> None:
-    with pytest.raises(BadResponse, match="no candle in the answer has a time"):
+    with pytest.raises(BadResponse, match="no candle in the answer has a usable time"):
         parsed("binance", [[None, "1", "1", "1", "1", "1"], []])
 
 

@@ -29,7 +29,7 @@ VENUE = replace(
         ),
         first_day=date(2019, 9, 17),
         columns=("time", "open", "high", "low", "close", "volume"),
-        source="freqtrade issue 12743 has the paths. It is not known whether digests are published",
+        source="freqtrade issue 12743 lists the paths. It is not known whether digests are published",
     ),
     days_per_run=27,
     quota=Quota(1_200, 60),

@@ -8,7 +8,8 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
-    cursor=True,  # ccxt sends both a start and an end; according to the documentation, Bitstamp then ignores the start
+    # ccxt sends a start and an end. According to the documentation, Bitstamp ignores the start of such a request.
+    cursor=True,
     phrases=(
         # Bitstamp answers too many requests with HTTP 403, for which ccxt raises PermissionDenied.
         phrase(r"Request limit exceeded", FailureKind.THROTTLED),

@@ -49,8 +49,8 @@ VENUE = Venue(
         columns=("time", "open", "close", "high", "low", "", "volume"),
         header={"volume": ("amount", "vol"), "time": ("id", "ts")},
         label_offset=timedelta(hours=8),
-        source="third parties: there are two trees of files, with days in UTC+8. In the old tree, the column vol has"
-        " the quote volume, and the column amount has the base volume",
+        source="third parties: there are two trees of files, with days in UTC+8. If a file has a column amount, this"
+        " column has the base volume, and the column vol has the quote volume",
     ),
     quota=Quota(10, 1),
     source="docs: a minute without trades has a row with zeros. 10 requests per second are allowed. 1d candles begin at"

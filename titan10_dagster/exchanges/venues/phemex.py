@@ -13,5 +13,6 @@ VENUE = Venue(
     cost=5,
     quota=Quota(10, 60),
     market_fields=("priceScale", "valueScale"),
-    source="code: ccxt never sends `since`. Prices and volumes are integers, and the market's record has their scales",
+    source="code: ccxt never sends `since`. Prices and volumes are integers. Their scales are in ccxt's record of the"
+    " market",
 )

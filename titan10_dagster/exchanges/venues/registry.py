@@ -16,7 +16,8 @@ from types import MappingProxyType
 from titan10_dagster.exchanges import ccxt_facts, venues
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_CAUTIOUS_PAGE = 100  # the page size if ccxt has no limit; all known exchanges return at least this many candles
+# The page size if ccxt knows no limit for the exchange. All known exchanges return at least this many candles.
+_CAUTIOUS_PAGE = 100
 
 
 @cache

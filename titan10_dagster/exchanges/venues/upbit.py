@@ -36,6 +36,6 @@ VENUE = Venue(
         source="third parties: the header and the licence. A digest file contains only a SHA-256 digest. Minutes"
         " without trades are left out",
     ),
-    source="docs: a request returns up to 200 candles back from a given time. Minutes without trades are left out. If"
-    " requests continue after HTTP 429, a ban follows (HTTP 418)",
+    source="docs: a request returns up to 200 candles, which are the last candles before a given time. Minutes without"
+    " trades are left out. If requests continue after HTTP 429, a ban follows (HTTP 418)",
 )

@@ -74,7 +74,7 @@ def code_pattern(name: str, *codes: int) -> str:
 
 
 async def list_spot_markets(exchange: Any) -> list[Any]:
-    """Return ccxt's records of the spot markets. ccxt's `fetch_markets` would also request other types of markets."""
+    """Return ccxt's records of the spot markets. ccxt's `fetch_markets` also requests other types of markets."""
     markets: list[Any] = await exchange.fetch_spot_markets({})
     return markets
 
@@ -84,7 +84,7 @@ class Bans:
     """The bans of an exchange.
 
     statuses: the HTTP statuses that mean a ban.
-    pause: the assumed length of a ban if the answer does not contain the end of the ban.
+    pause: how long a ban is assumed to last if the answer does not contain the end of the ban.
     """
 
     statuses: frozenset[int] = frozenset({418})
@@ -117,7 +117,7 @@ class RecentPages:
     """The page size that an exchange uses for recent candles.
 
     size: the maximum number of candles that one request returns.
-    age: the page size applies if all requested candles start less than this time before now.
+    age: the page size applies if the oldest requested candle starts less than this time before now.
     """
 
     size: int
@@ -237,5 +237,5 @@ class Venue:
 
     @property
     def all_market_fields(self) -> tuple[str, ...]:
-        """Return the names of the market fields that are stored because ccxt's class reads these fields."""
+        """Return the names of the market fields that are stored because ccxt's class reads them."""
         return COMMON_MARKET_FIELDS + self.market_fields
