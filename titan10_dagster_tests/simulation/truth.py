@@ -345,9 +345,11 @@ class Truth:
         # Minutes without a trade that were not confirmed before the exchange stopped serving the day.
         forgotten = self.silent | unseen if short else self.silent & self.open_at_refusal
         broken_to_the_end = self.broken & (self.broken_at_last | behind)
+        # The last candle dates a delisting, so minutes without a trade just before the delisting belong to it.
+        gone = grown(self.gone, self.gone | self.silent)
         return {
             "pre_listing": self.unlisted,
-            "delisted": self.gone | self._called_gone(behind),
+            "delisted": gone | self._called_gone(behind),
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
             "outage": (together & ~removed) | self._down_when_delisted(),
             "halted": silenced & ~removed,
