@@ -65,7 +65,7 @@ class DatabaseUnavailable(StoreError):
 
 
 class WriteUnderWay(DatabaseUnavailable):
-    """Another write of the same exchange held its lock for longer than this write waits."""
+    """This write waited too long for the exchange's lock, which another write held."""
 
 
 class MigrationError(StoreError):

@@ -69,8 +69,9 @@ def about(**fields: str | None) -> AbstractContextManager[None]:
 
 
 def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
-    """Set up the logging of this process by the settings `logs`. A second call replaces the handler of the first call.
+    """Set up the logging of this process according to the settings `logs`.
 
+    A second call replaces the handler of the first call.
     `level`: replaces the level in the settings. `stream`: replaces standard error. Without `stream`, each line goes to
     the current `sys.stderr`, because Dagster replaces standard error by files. If Dagster is already imported, its
     runs, sensors and schedules in this process log in the same way.
@@ -107,7 +108,10 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return the texts that must not be logged, the longest first: secret settings, and the secret parts of URLs."""
+    """Return the texts that must not be logged, in order of falling length.
+
+    They are the secret settings, and the secret parts of URLs.
+    """
     spelled: set[str] = set()
     for name, value in _secret_values("", settings):
         for secret in _parts(name, value):
@@ -161,7 +165,7 @@ _SHARED: list[Any] = [
 def _from_dagster(_: object, __: str, event: Event) -> Event:
     """Return an event of Dagster with the run, job, step and partition as fields.
 
-    Dagster's text repeats these fields, so it is replaced by the original message. Other events do not change.
+    Dagster's text repeats these fields. Therefore the original message replaces this text. Other events do not change.
     """
     meta = getattr(event.get("_record"), "dagster_meta", None)
     if meta is None:
@@ -182,7 +186,7 @@ def _range(tags: Mapping[str, str]) -> str | None:
 
 
 def _hide_named(_: object, __: str, event: Event) -> Event:
-    """Return the event after hiding each value with a name that suggests a secret."""
+    """Return the event with HIDDEN in place of each value whose name suggests a secret."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
 
 

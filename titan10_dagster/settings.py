@@ -255,7 +255,7 @@ class ExchangeSettings(_Section):
         ge=values.FIRST_DAY, description="first UTC day to fetch; earlier days cost no request and stay empty"
     )
     days_per_run: int | None = Field(
-        None, ge=1, le=366, description="days in one run of a backfill; if empty, based on the exchange's speed"
+        None, ge=1, le=366, description="days in one run of a backfill; if empty, chosen by the exchange's speed"
     )
     sources: Names = Field(
         ("rest",), min_length=1, description="sources in order of use: archive (files of the exchange), rest (its API)"
@@ -317,7 +317,7 @@ class Settings(BaseSettings):
         values.FIRST_DAY,
         ge=values.FIRST_DAY,
         description="first partition of all exchanges in the UI; you can set an earlier day at any time; if you set a "
-        "later day, running backfills of earlier days fail",
+        "later day, unfinished backfills of earlier days fail",
     )
     database: DatabaseSettings = DatabaseSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()
@@ -401,7 +401,7 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the project folder: TITAN10_HOME, or the current folder. SettingsError: the current folder was deleted."""
+    """Return the project folder: TITAN10_HOME, or the current folder. Raises SettingsError if the latter is deleted."""
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:

@@ -28,7 +28,7 @@ _UNFINISHED = RunsFilter(
 
 
 def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
-    """Return the assets of all backfills that were requested and have not finished."""
+    """Return the assets of all backfills in progress. Backfills that are being cancelled do not count."""
     assets: set[dg.AssetKey] = set()
     for backfill in instance.get_backfills(filters=_REQUESTED):
         assets.update(backfill.asset_selection or ())
@@ -38,6 +38,7 @@ def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
 def assets_under_way(url: str) -> set[dg.AssetKey]:
     """Return the assets of all unfinished backfills and runs in Dagster's tables at `url`.
 
+    Backfills and runs that are being cancelled do not count.
     No instance is opened, because that would create missing tables. A code location must load quickly at any time.
     Therefore the result is empty if there are no tables, or if the database does not answer.
     """

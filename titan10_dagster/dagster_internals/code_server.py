@@ -55,8 +55,8 @@ class RunProcess(ForkServerProcess):
     """The process of a run, which is a copy of the template process.
 
     If the template process ends, this process is killed too. The template process reports the end of a run to the code
-    server. Without the template process, Dagster would treat a run that still executes as dead, and would start this
-    run a second time.
+    server. Without the template process, Dagster would consider the run dead although it still executes, and would
+    start the run a second time.
     """
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ def _keep_sockets_in(folder: Path) -> None:
     """Let multiprocessing create its socket in this folder, and delete the sockets of killed code servers.
 
     By default, multiprocessing creates a new folder in /tmp for each code server, and `titan10 up` would not delete
-    this folder at its end.
+    this folder when it stops.
     """
     for unused in folder.glob("listener-*"):
         unused.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Checks of dagster.yaml and workspace.yaml, before Dagster reads these files.
+"""Checks dagster.yaml and workspace.yaml before Dagster reads these files.
 
 Dagster reports a misspelled key with a stack trace in each of its processes. This module reports such a mistake in
 one sentence.
@@ -26,7 +26,7 @@ _KEYS = 60  # a message shows at most this many characters of Dagster's list of 
 
 
 def fault_of_instance(file: Path) -> str:
-    """Return the mistake in a dagster.yaml, or "" if there is none. The classes that the file names are imported."""
+    """Return the mistake in a dagster.yaml, or "" if there is none. The classes named in the file are imported."""
     return _fault(file, lambda _: _load_instance(file))
 
 
@@ -52,7 +52,7 @@ def _fault(file: Path, check: Callable[[Mapping[str, object]], object]) -> str:
 
 
 def _load_instance(file: Path) -> None:
-    """Make the checks that Dagster makes when it opens the instance, without creating the instance."""
+    """Check the file as Dagster does when it opens the instance. The instance is not created."""
     reference = InstanceRef.from_dir(str(file.parent), config_filename=file.name)
     for value in reference._asdict().values():
         if isinstance(value, ConfigurableClassData):
@@ -61,7 +61,7 @@ def _load_instance(file: Path) -> None:
 
 def _check_class(data: ConfigurableClassData) -> None:
     named: Any = getattr(importlib.import_module(data.module_name), data.class_name)
-    # The environment variables that the config names are not read, because Titan-10 sets some of them later.
+    # Environment variables named in the file are not read, because Titan-10 sets some of these variables later.
     result = validate_config(resolve_to_config_type(named.config_type()), data.config_dict)
     if not result.success:
         raise DagsterInvalidConfigError("a wrong config", result.errors, data.config_dict)  # type: ignore[no-untyped-call]

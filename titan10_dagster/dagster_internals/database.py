@@ -32,8 +32,9 @@ def dagster_url(database_url: str) -> str:
 def ensure_dagster_schema(database_url: str) -> None:
     """Create the schema `dagster` if it does not exist. Several processes can call this at the same time.
 
-    The comment of the schema `dagster` contains the name of the schema of the candles. Without the comment, two
-    installations in one database would share Dagster's tables, and each daemon would start the runs of both.
+    The comment of the schema `dagster` contains the name of the schema in which this installation stores its candles.
+    Without the comment, two installations in one database would share Dagster's tables, and the daemon of each
+    installation would also start the runs of the other.
 
     Raises:
         DatabaseUnavailable: the database cannot be reached.

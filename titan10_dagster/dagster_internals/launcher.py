@@ -50,12 +50,13 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True
-        # A code server with a port instead of a socket is possibly on another machine. Then only its list is checked.
+        # A code server with a port instead of a socket is possibly on another machine. In that case, the process of the
+        # run cannot be checked from here, so only the code server is asked.
         pid = self._process_of(run) if server.get("socket") else None
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
     def _process_of(self, run: DagsterRun) -> int | None:
-        """Return the id of the process that executes the run, from the run's log, or None if the log has no id."""
+        """Return the id of the process that executes the run, as the run's log states. None: the log contains no id."""
         if not self.has_instance:
             return None
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):

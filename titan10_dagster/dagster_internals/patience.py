@@ -133,4 +133,6 @@ def _driver_error_may_pass(error: BaseException | None) -> bool:
 def _log_first_failure(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome is not None:
         reason = " ".join(str(state.outcome.exception()).split())[:300]
-        log.warning("Dagster's database cannot be used now: %s. Trying again for %.0f s", reason, PATIENCE_SECONDS)
+        log.warning(
+            "Dagster's database cannot be used now: %s. The call is repeated for up to %.0f s", reason, PATIENCE_SECONDS
+        )

@@ -23,8 +23,8 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
     """Delete runs with their events, tags and step logs.
 
-    The events of the runs are deleted first. If the process is killed after that, the runs still exist without events,
-    and the next call can delete these runs.
+    The events of the runs are deleted first. If the process is killed after this step, the runs still exist without
+    events, and the next call can delete these runs.
     """
     storage = instance.event_log_storage
     if isinstance(storage, PostgresEventLogStorage):

@@ -85,7 +85,7 @@ def _refusal_of_body(scope: Mapping[str, Any], headers: Mapping[str, str]) -> st
 
 
 def _opens_page(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Return whether the request opens the UI as a page of its own, because the user follows a link."""
+    """Return whether the request opens the UI as a whole page, for example because the user follows a link."""
     return (
         scope.get("method") == "GET"
         and headers.get("sec-fetch-mode") == "navigate"

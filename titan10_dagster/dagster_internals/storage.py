@@ -13,8 +13,8 @@ attempt has added counts as added.
 Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. The
 checks of a run store a result for each day, and waiting for the disk took half of their time. If the server crashes,
 the events of the last moments are lost. If the end of a run is among them, the run counts as failed, because its
-process no longer exists. It is executed again, and finds the candles that the first execution stored. All other writes
-wait for the disk, in particular the slots of an exchange's pool.
+process no longer exists. The run is executed again, and finds the candles that the first execution stored. All other
+writes wait for the disk, in particular the slots of an exchange's pool.
 
 SQLite: `titan10` sets the variable TITAN10_DATABASE__DAGSTER_URL before it uses Dagster. If neither this variable nor
 DAGSTER_HOME is set, Dagster keeps its tables in SQLite files in the folder `data`. This is the case for `dg dev` or

@@ -35,7 +35,8 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
     "ports",
     multiple=True,
     type=click.IntRange(0, 65535),
-    help="Port, in the order of --exchange; 0: any free port. Default: the exchange's own port.",
+    help="Port of an exchange. Repeat the option: the first --port is for the first --exchange, and so on. 0: any free "
+    "port. Default: the sandbox's fixed port for this exchange.",
 )
 @click.option(
     "--replay",
@@ -47,7 +48,9 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
 @click.option("--limit-factor", metavar="FACTOR", default=1.0, help="Factor for the allowed usage of every rate limit.")
-@click.option("--ban-seconds", type=float, default=None, help="Length of every ban. Default: as at the exchange.")
+@click.option(
+    "--ban-seconds", type=float, default=None, help="Seconds that every ban lasts. Default: as at the exchange."
+)
 @click.option("--latency", default=0.0, help="Milliseconds by which every answer is delayed.")
 @click.option("--now", default=None, help="Let the clock stand still at this time (ISO 8601, UTC).")
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request to this file as JSON.")

@@ -39,7 +39,7 @@ class Reply:
 def answer(site: Site, entry: Entry) -> Reply:
     """Return the reply to a request, and record the cost, the faults and the rows of the answer in `entry`.
 
-    The request is counted for the rate limits, except if the exchange does not have its path.
+    If the exchange has the path, the request counts towards the rate limits.
     """
     entry.path = site.venue.wire.route(entry.path, entry.query)
     kind = site.venue.wire.kind(entry.path)
@@ -148,7 +148,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series whose candles are sent: another one if the fault is `other_symbol`, otherwise `series`."""
+    """Return the series whose candles are sent: `series`, or another series if the fault is `other_symbol`."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:
@@ -206,7 +206,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request and the time (epoch ms) that select the rows of the answer, both as the fault changes them."""
+    """Return the request and the time (epoch ms) that select the rows of the answer. The fault possibly changes one."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

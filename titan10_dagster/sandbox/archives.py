@@ -1,8 +1,8 @@
 """The candle files that exchanges publish, built from the sandbox's own candles.
 
 Each exchange with an archive has a `Shelf`: the paths of its files, the format of files and rows, and the form of the
-digests. This table (`SHELVES`) and Titan-10's own records of archives were written separately, from the same public
-facts. So a mistake in one of the two makes a test fail.
+digests. The table `SHELVES` and Titan-10's own records of archives were written separately, from the same public facts.
+So a mistake in one of these two places makes a test fail.
 
 A defect is a fault of a file that a test can switch on. `DEFECTS` lists all defects. Each defect was seen in a real
 archive, or imitates an attack.
@@ -48,20 +48,20 @@ DEFECTS: Mapping[str, str] = {
     "missing": "The file does not exist.",
     "missing_digest": "The file exists, but its digest file does not.",
     "stale_digest": "The digest belongs to an earlier version of the file.",
-    "replaced": "All volumes differ, as if the exchange had replaced the file; the digest fits.",
-    "truncated_rows": "The second half of the rows is missing; the digest fits.",
+    "replaced": "All volumes are changed, as if the exchange had replaced the file and its digest.",
+    "truncated_rows": "The second half of the rows is missing; the digest belongs to the shorter file.",
     "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the complete file.",
-    "hole": "An hour is missing in the middle; the digest fits.",
-    "no_day": "A day in the middle of a monthly file is missing, or half of a daily file; the digest fits.",
+    "hole": "An hour is missing in the middle; the digest belongs to the shorter file.",
+    "no_day": "A monthly file lacks a day, a daily file half of its rows; the digest belongs to the shorter file.",
     "mixed_units": "The second half of the times is in microseconds.",
     "unsorted": "The newest row comes first.",
     "duplicates": "The file contains every row twice.",
     "conflicts": "The file contains ten rows a second time, with another volume.",
     "off_grid": "Ten rows begin 14.789 seconds late.",
     "none": "Ten rows have the text None instead of a volume.",
-    "header": "The file has a header although the archive's files have none, or the other way round.",
+    "header": "The file has a header if the archive's other files have none, and no header if they have one.",
     "microseconds": "All times are in microseconds.",
-    "other_day": "The rows are those of the time range that begins and ends one day earlier.",
+    "other_day": "The file contains the rows of another time range, which is one day earlier.",
     "html": "An HTML page with status 200.",
     "bomb": "A small file that unpacks to 544 MB.",
     "two_members": "The zip file has two members.",
@@ -75,11 +75,11 @@ class Shelf:
     """The format of the archive files of one exchange.
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
-    symbol: a function that builds the symbol of a path from the exchange's ids of base and quote.
-    row: a function that returns the fields of one candle. The second argument: whether the time is in microseconds.
+    symbol: a function that builds the symbol in a path from the exchange's ids of base and quote.
+    row: a function that returns the fields of one candle. Its second argument says whether the time is in microseconds.
     header: the first line of each file; None if the files have no header.
     hours: the exchange's day begins this many hours before the UTC day of the same date.
-    packing: zip (a CSV file in it), gzip (of a CSV file), or xlsx (an Excel workbook in a zip file).
+    packing: zip (a zip file with a CSV file), gzip (a compressed CSV file) or xlsx (a zip file with an Excel workbook).
     digest: the text that is added to the path of a file to get the path of its digest; None if there are no digests.
     algorithm: the hash function of the digest.
     named: whether the digest file also contains the name of the data file.
@@ -124,7 +124,8 @@ def _okx(row: Row, micro: bool) -> Sequence[object]:
 def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
     """Return a function that formats a row: the time in seconds, then the values in the order of `order`.
 
-    The letters of `order` are o, h, l, c, v, and q for the quote volume. A defect can change the time to microseconds.
+    The letters of `order` are o, h, l, c, v, and q for the quote volume. The time is in microseconds if the second
+    argument of the returned function is True.
     """
 
     def row_of(row: Row, micro: bool) -> Sequence[object]:
@@ -242,9 +243,10 @@ class _Defect:
 
 
 def _active(defects: Iterable[_Defect], path: str) -> set[str]:
-    """Return the kinds of the active defects of a file. The request is not counted.
+    """Return the kinds of the active defects of a file. No request is counted.
 
-    `FileServer._striking` returns the same kinds, and counts the request for the option `times` of each defect.
+    `FileServer._striking` returns the same kinds, but it also counts a request. The option `times` of a defect limits
+    these counted requests.
     """
     kinds = set()
     for defect in defects:
@@ -301,7 +303,7 @@ class FileServer:
         self.served.append(path.lstrip("/"))
 
     def answer(self, path: str) -> FileReply:
-        """Return the file or the digest at the path."""
+        """Return the data file or the digest file at the path, with the active defects."""
         path = path.lstrip("/")
         data_path = self._data_path(path)
         defects = self._striking(path)
@@ -336,7 +338,7 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """Return the path of the data file. `path`: the path of this file or of its digest.
+        """Return the path of a data file. `path` is the path of the data file itself, or of its digest file.
 
         Return None if the path does not belong to the archive.
         """
@@ -392,10 +394,10 @@ class FileServer:
             return self._kept[key]
 
     def _packed_once(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
-        """Return the packed file. Recent files are cached, because a file and its digest need the same bytes.
+        """Return the packed file. Packed files are cached, because packing the file of a month takes a second.
 
-        Packing the file of a month takes a second. All servers of the process share the cache, because sandboxes with
-        the same candles have the same files.
+        The answer to a request for the digest needs the packed file, too. All servers of the process share the cache,
+        because sandboxes with the same candles have the same files.
         """
         digest = hashlib.blake2b(np.asarray(rows).tobytes()).digest()
         key = (self.site.venue.id, path, frozenset(defects), digest)
@@ -501,7 +503,7 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
 def _stretch(label: str, hours: int) -> tuple[int, int]:
     """Return the time range [start, end) of the day or month that a label names, in epoch ms.
 
-    The range begins `hours` before the UTC day or month.
+    Both bounds are `hours` hours earlier than the bounds of the UTC day or month.
     """
     digits = label.replace("-", "")
     first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
@@ -527,7 +529,7 @@ def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
 def _bomb() -> tuple[bytes, int]:
     """Return the compressed data of a zip or gzip bomb, without any header. Also return the CRC of the unpacked data.
 
-    Only one megabyte is compressed, and the result is repeated, because it takes two seconds to compress all megabytes.
+    Only one megabyte is compressed, and the result is repeated. Compressing all megabytes would take two seconds.
     """
     megabyte, checksum = b"0" * (1 << 20), 0
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)

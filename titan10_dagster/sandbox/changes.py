@@ -106,7 +106,7 @@ class Changes:
 def _in_units(changed: Floats, before: Values) -> Values:
     """Return the changed values. If `before` has whole numbers, the changed values are rounded to whole numbers.
 
-    A value above zero stays above zero.
+    If a value was above zero before, it is rounded to 1 or more.
     """
     if before.dtype.kind == "f":
         return changed

@@ -13,7 +13,7 @@ GET clock            report the time as {"now": ms}
 POST clock           set the clock, which all exchanges share. {"now": ISO text or ms} stops the clock at this time;
                      with "run": true, the clock runs on from this time; {"now": null} sets the real time;
                      {"shift": seconds} moves the clock
-POST latency         delay every answer by {"ms": 100}
+POST latency         delay every answer by this time: {"ms": 100}
 GET truth            list the finished candles for ?symbol=&start=&end=&timeframe=1m, as rows of [ms, o, h, l, c, v]
 GET venue            describe this exchange, its symbols, and the sources of these facts
 """
@@ -41,7 +41,9 @@ def control(site: Site, method: str, path: str, query: Mapping[str, str], body: 
     """
     handler = _ROUTES.get((method, path.removeprefix(PREFIX)))
     if handler is None:
-        raise NoSuchControl(f"no {method} {path}; choose one of {', '.join(' '.join(route) for route in _ROUTES)}")
+        raise NoSuchControl(
+            f"there is no {method} {path}; choose one of {', '.join(' '.join(route) for route in _ROUTES)}"
+        )
     return handler(site, query, body)
 
 

@@ -1,7 +1,8 @@
 """Events that change the markets or candles of an exchange. Their effect remains when the faults are cleared.
 
-A fault of the stage `truth` is an event. This module has one function for each kind of event, which applies it. An
-event happens at once, or when the sandbox's clock reaches its option `at`. Times are ISO 8601 texts or epoch ms.
+A fault of the stage `truth` is an event. For each kind of event, this module has a function that applies the event. An
+event happens at once, or when the sandbox's clock reaches the time in the option `at`. Times in options are ISO 8601
+texts or epoch ms.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _stretch(fault: Fault) -> tuple[int, int]:
 def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
     """Return the time in the option `name` in epoch ms.
 
-    If the option is not set, return the current time of `site`. If `site` is not given either, raise ValueError.
+    If the option is not set, return the current time of `site`. If `site` is also None, raise ValueError.
     """
     given: Any = fault.options[name]
     if given is None and site is not None:

@@ -26,7 +26,7 @@ class Exchanges:
     `enforce_limits`: whether requests above the exchange's rate limits are refused. Usage is always counted.
     `limit_factor`: factor for the allowed usage of every limit.
     `ban_seconds`: the length of every ban; None: as in the venue's record.
-    `limit_clock`: the clock of the limits, in epoch seconds.
+    `limit_clock`: a function that returns the time for the rate limits, in epoch seconds.
     `latency`: seconds by which every answer is delayed. `replay`: the file of real candles for each (exchange, symbol).
     `symbols`: for an exchange, the symbols that it lists, in place of its default list.
     `trading`: the period or periods in which each (exchange, symbol) trades. Before the first period the exchange does
@@ -53,7 +53,7 @@ class Exchanges:
         edges: Mapping[str, Edges] | None = None,
         closed_markets: Mapping[str, ClosedMarket] | None = None,
         log: Path | None = None,
-        cache_bytes: int = 512 * 1024 * 1024,  # 90 days of 20 symbols fit, as a benchmark needs
+        cache_bytes: int = 512 * 1024 * 1024,  # enough for 90 days of 20 symbols, which a benchmark reads
     ) -> None:
         self.clock = Clock(clock)
         files = replay or {}

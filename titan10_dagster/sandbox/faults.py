@@ -4,11 +4,11 @@ A fault is described by JSON or by keyword arguments. Only `kind` is required. A
 
 - `count`: the number of requests that the fault affects (default: all requests until the fault is cleared)
 - `probability`: the share of the matching requests that the fault affects; `seed`: the seed of this random choice
-- `after`: the number of matching requests that the fault leaves unchanged at first
+- `after`: the fault affects none of the first `after` matching requests (default: 0)
 - `lasts`: seconds until the fault ends
 - `symbol`: the unified symbol that the fault affects (default: all symbols)
 - `path`: the requests that the fault affects: "candles" (the default of most kinds), "markets", "other", "any", or a
-  text that begins with a slash, for all requests whose path contains this text
+  text that begins with a slash. Such a text selects all requests with this text in their path
 
 Many kinds have further options. A fault of stage `truth` is an event (`events.py`): it happens once, when the sandbox's
 clock reaches the option `at` (default: now). Of the options above, an event uses only `symbol`.
@@ -30,9 +30,10 @@ Stage = Literal["delay", "wire", "answer", "page", "rows", "markets", "truth"]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A kind of fault. `stage`: the step of an answer that the fault changes. `sentence`: the description.
+    """A kind of fault. `stage`: which step of answering a request the fault changes. `sentence`: the description.
 
-    `options`: the options that not all kinds have, with their defaults. `path`: the default of the option `path`.
+    `options`: the options of this kind besides the common options, with their defaults.
+    `path`: the default of the option `path`.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Fault:
         self.random = random.Random(self.seed)
 
     def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
-        """Return whether the fault affects this request. Count matching requests until the fault ends."""
+        """Return whether the fault affects this request. A matching request is counted if the fault has not ended."""
         if not self._concerns(path, kind, symbol) or self._spent():
             return False
         self.seen += 1
@@ -214,7 +215,7 @@ def _emptied(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
-    """Shift the time of one row, or of `rows` rows in the middle."""
+    """Shift the time of one row. With the option `rows`, shift the times of this many rows in the middle."""
     count = fault.options["rows"]
     if count is None:
         row = _at(rows, fault)
@@ -305,9 +306,9 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"seconds": 30.0},
         ),
         FaultKind(
-            "short_body", "wire", "The connection closes in the middle of a body whose length was announced."
+            "short_body", "wire", "The connection closes after half of the body. Content-Length announces the whole."
         ),
-        FaultKind("outage", "wire", "The connection of every request is reset, whatever its kind.", path="any"),
+        FaultKind("outage", "wire", "The connections of all kinds of requests are reset.", path="any"),
         FaultKind(
             "http_429", "answer", "Status 429 (too many requests) with the header Retry-After.", {"retry_after": 1},
             refusal="throttled",
@@ -317,7 +318,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"retry_after": 120}, refusal="banned",
         ),
         FaultKind(
-            "http_403", "answer", "Forbidden: the exchange, or a server in front of it, refuses.", refusal="forbidden"
+            "http_403", "answer", "The exchange, or a server in front of it, forbids the request.", refusal="forbidden"
         ),
         FaultKind("http_451", "answer", "The exchange does not serve the client's location.", refusal="restricted"),
         FaultKind("http_400", "answer", "The exchange answers that the request is malformed.", refusal="bad_request"),
@@ -348,8 +349,8 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"rows": 720},
         ),
         FaultKind("forgets", "page", "The exchange serves only the last `rows` candles.", {"rows": 720}),
-        FaultKind("since_exclusive", "page", "A row at exactly the start is not in the answer."),
-        FaultKind("end_inclusive", "page", "A row at exactly the end is in the answer."),
+        FaultKind("since_exclusive", "page", "A candle at exactly the requested start is not in the answer."),
+        FaultKind("end_inclusive", "page", "A candle at exactly the requested end is in the answer."),
         FaultKind("stale", "page", "The answer shows the candles as they were `minutes` minutes ago.", {"minutes": 60}),
         FaultKind(
             "other_symbol", "page", "The candles belong to the symbol `other` (default: the next symbol of the list).",
@@ -357,8 +358,8 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind("duplicates", "rows", "`rows` rows in the middle are sent twice.", {"rows": 5}, change=_duplicated),
         FaultKind("disorder", "rows", "The rows are in random order.", change=_disordered),
-        FaultKind("unfinished", "rows", "The last row is a candle that has only just begun.", change=_unfinished),
-        FaultKind("high_below_low", "rows", "One row has its high and low exchanged.", _INDEX, change=_high_below_low),
+        FaultKind("unfinished", "rows", "The last row looks like a candle that has just begun.", change=_unfinished),
+        FaultKind("high_below_low", "rows", "The high and low of a row are exchanged.", _INDEX, change=_high_below_low),
         FaultKind("null_value", "rows", "One row's close is null.", _INDEX, change=_with_text(3, NULL)),
         FaultKind("nan_value", "rows", "One row's close is NaN.", _INDEX, change=_with_text(3, "NaN")),
         FaultKind("negative_volume", "rows", "One row's volume is negative.", _INDEX, change=_negative_volume),
@@ -382,7 +383,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"spelling": "zero"}, change=_empty_spelling,
         ),
         FaultKind("empty_dropped", "rows", "Minutes without a trade are left out.", change=_empty_dropped),
-        FaultKind("empty_filled", "rows", "Missing minutes are flat rows of volume 0.", change=_empty_filled),
+        FaultKind("empty_filled", "rows", "Flat rows of volume 0 replace missing minutes.", change=_empty_filled),
         FaultKind("reversed", "rows", "The rows are in the opposite order.", change=_reversed),
         FaultKind(
             "conflicting_duplicate", "rows", "One row is sent twice, the second time with other values.",

@@ -24,7 +24,7 @@ class Asset:
     volatility: float
     turnover: float
     quiet: float  # the share of minutes without a trade on the largest exchange
-    born: str  # no exchange lists the asset before this time
+    born: str  # by default, no exchange lists the asset before this time
 
 
 ASSETS = {

@@ -19,7 +19,7 @@ class Entry:
     `since` and `end` (exclusive): the requested range in epoch ms. `first` and `last`: the times of the first and last
     row of the answer in epoch ms. `monotonic`: the time of arrival in seconds, by the server's monotonic clock.
     `wall`: the time of arrival in epoch seconds. `seconds`: the time that the sandbox took to build the answer.
-    `status`: the HTTP status; 0 if the connection was reset before the end of the answer.
+    `status`: the HTTP status; 0 if the connection is reset before the end of the answer.
     """
 
     seq: int

@@ -75,9 +75,9 @@ class Meter:
 class Usage:
     """The counts of one limit.
 
-    peak: the highest usage. A refused request is included.
+    peak: the highest usage. It can include the cost of one refused request.
     requests: the number of requests. violations: the number of requests above the limit.
-    bans: the number of bans because of this limit. while_banned: the number of requests during any ban.
+    bans: the number of bans because of this limit. while_banned: the number of requests during a ban.
     """
 
     peak: float = 0.0
@@ -132,7 +132,7 @@ class Governor:
         return self._banned(verdict.weight, now) if banned else verdict
 
     def report(self) -> dict[str, Any]:
-        """Return the settings of the limits and, for each limit, its usage, violations and bans (see `Usage`)."""
+        """Return the settings of the limits, and the counts of each limit (the fields of `Usage`)."""
         return {
             "enforced": self.enforce,
             "factor": self.factor,

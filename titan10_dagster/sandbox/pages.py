@@ -40,7 +40,7 @@ class Block:
 class BlockCache:
     """A cache of the most recently used blocks.
 
-    `max_bytes`: the maximum size of all blocks together. A single block can be larger.
+    `max_bytes`: the maximum size of all blocks together. A single block may be larger.
     """
 
     def __init__(self, max_bytes: int = 256 * 1024 * 1024) -> None:
@@ -155,7 +155,7 @@ class PageCutter:
         return with_absent_values(",".join(texts).encode())
 
     def times(self, series: ServedSeries, request: CandleRequest, found: Selection) -> tuple[int | None, int | None]:
-        """Return the times of the first and the last row of a selection in epoch ms; (None, None) if it is empty."""
+        """Return the times (epoch ms) of the first and the last row of a selection; without rows, (None, None)."""
         if found.count == 0:
             return None, None
         edges: list[int] = []

@@ -30,7 +30,7 @@ class UnreadableReplay(Titan10Error):
 class Replay:
     """The candles of a file.
 
-    `seconds`: their timeframe. `first_ms`, `last_ms`: the times of the first and the last candle in epoch ms.
+    `seconds`: the timeframe. `first_ms`, `last_ms`: the times of the first and the last candle in epoch ms.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
-    """Return the times in epoch milliseconds. The column has texts, datetimes, or epoch numbers in s, ms, us or ns.
+    """Return the times in epoch milliseconds. The file has texts, datetimes or epoch numbers (in s, ms, us or ns).
 
     Times without a time zone are UTC.
     """

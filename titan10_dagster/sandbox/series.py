@@ -33,7 +33,7 @@ class Source(Protocol):
     last_ms: int | None
 
     def day(self, day: int) -> RawCandles:
-        """Return all candles of one UTC day, in the source's unit."""
+        """Return all candles of one UTC day. Prices and volumes are in the source's own unit (see `units`)."""
 
     def rows(self, raw: RawCandles) -> Floats:
         """Return the candles as an array (n, 6): epoch ms and the five values."""
@@ -126,7 +126,7 @@ class ServedSeries:
     def raw(self, day: int, seconds: int) -> RawCandles:
         """Return the candles of a timeframe of `seconds` that start on a UTC day.
 
-        If the source has a longer timeframe, there are none.
+        If the source has a longer timeframe, the result is empty.
         """
         if seconds < self.source.seconds:
             found = self._base(day)
@@ -143,7 +143,7 @@ class ServedSeries:
     def forming(self, now_ms: int, seconds: int) -> RawCandles | None:
         """Return the candle of a timeframe of `seconds` that is unfinished at `now_ms`.
 
-        Return None if the source has no candle in it yet, or if the source has a longer timeframe.
+        Return None if the source has no candle in this time yet, or if the source has a longer timeframe.
         """
         step = self.source.seconds * 1_000
         start = self.venue.candle_start(now_ms, seconds)
@@ -179,7 +179,7 @@ class ServedSeries:
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:
     """Return numbers of at most 15 digits as decimal texts. The texts are exact.
 
-    The texts have `decimals` decimals, or `pad` decimals if this is more. `trim` cuts off the zeros at the end.
+    The texts have `decimals` decimals. If `pad` is larger, they have `pad` decimals. `trim` cuts off zeros at the end.
     """
     zeros = ""
     if pad is not None and pad > decimals:

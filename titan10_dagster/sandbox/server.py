@@ -88,7 +88,10 @@ class Sandbox(Exchanges):
         self._loop = self._thread = None
 
     async def serve(self) -> list[web.ServerRunner]:
-        """Start to listen on all ports, in the running event loop. If it raises PortTaken, no port stays open."""
+        """Start to listen on all ports, in the running event loop.
+
+        If a port is taken, close the ports that are already open, and raise PortTaken.
+        """
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
@@ -124,7 +127,7 @@ class Sandbox(Exchanges):
     async def _silence(self) -> None:
         calm = 0
         # A client can send a request and disconnect at once. Its request is answered a few passes of the event loop
-        # later. So the wait ends only after five passes in a row without a connection.
+        # later. So the wait ends only after five consecutive passes without a connection.
         while calm < 5:
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
@@ -208,7 +211,7 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
 async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
     """Return one mapping with the query parameters, and with the members of the JSON body of a POST request.
 
-    If a member of the body is an object, its own members are in the mapping instead.
+    If a member of the body is an object, the mapping contains the members of this object instead.
     """
     if request.method != "POST":
         return request.query
@@ -239,7 +242,7 @@ def _error_answer(status: int, text: str) -> web.Response:
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send half of the answer or no answer, then end the connection."""
+    """Send half of the answer, or nothing. Then end the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     if reply.wire in {"stall", "short_body"}:

@@ -48,7 +48,7 @@ class Site:
         self.latency = latency
         self.faults = Faults()
         self.journal = Journal(venue.id, log)
-        self.closed_markets: dict[str, str] = {}  # `closed_market` of symbols that differ from the venue
+        self.closed_markets: dict[str, str] = {}  # by symbol: the answer in place of the venue's `closed_market`
         self.pages = PageCutter(venue, cache)
         self._later: list[tuple[int, Callable[[], None]]] = []
         self.series = _listed(venue, symbols or venue.symbols, replay or {}, trading or {})

@@ -7,8 +7,8 @@ So the decimal string in an answer and the float64 in this module are the same n
 
 Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`):
 - A symbol has no candle before its listing, and no candle while it is delisted.
-- A minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 if the exchange fills empty
-  minutes. Otherwise the minute is absent.
+- A minute without a trade is a flat row of volume 0 if the exchange fills empty minutes. Otherwise it is absent.
+  `Instrument.quiet` is the share of minutes without a trade. They occur in clusters.
 - On average, one day in `SandboxVenue.outage_every` days has an outage of 5 to 44 minutes. No symbol of the exchange
   has a candle in these minutes.
 
@@ -110,9 +110,8 @@ def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
     """Combine candles into candles of `seconds` seconds, which start `offset` ms after multiples of this duration.
 
     If no candle falls into a longer candle, the longer candle is absent.
-    `seconds` can also be 60. Then several candles of the same minute become one candle. If no minute of the day has
-    several candles, `raw` is returned unchanged. Its times need not be whole minutes, for example after the fault
-    `shift` or in a replayed file.
+    With 60 seconds, candles that start in the same minute become one candle. If no minute has several candles, `raw` is
+    returned unchanged, even if its times are not whole minutes (after the fault `shift`, or in a replayed file).
     """
     step = seconds * 1_000
     buckets = (raw.times - offset) // step
@@ -163,7 +162,7 @@ def _minutes(day: int) -> Ints:
 
 
 def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
-    """Return the values of the day's minutes as whole numbers (1440, 5).
+    """Return the values of the day's minutes as an integer array of shape (1440, 5).
 
     The close of a minute is the open of the next minute.
     """
@@ -207,7 +206,7 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _walk(walked: Asset, day: int) -> Floats:
-    """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and one minute more."""
+    """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and the minute after it."""
     if walked.volatility == 0:
         return np.full(_MINUTES + 1, np.log(walked.dollars))
     return _random_walk(walked, day)

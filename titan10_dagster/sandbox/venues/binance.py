@@ -74,7 +74,8 @@ LIMIT = RateLimit(
     window=60,
     kind="fixed",
     source="developers.binance.com/docs/binance-spot-api-docs/rest-api/limits: 6000 per minute per IP; "
-    "above it status 429; an address that continues gets status 418 and is banned for 2 minutes to 3 days",
+    "above it status 429; an address that continues to send requests gets status 418, and is banned for 2 minutes to "
+    "3 days",
     cost={"candles": 2, "markets": 20},
     patience=5,
     ban_seconds=120,

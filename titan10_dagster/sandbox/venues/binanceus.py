@@ -31,5 +31,5 @@ VENUE = SandboxVenue(
     ),
     refusals=binance.REFUSALS,
     wire=binance.WIRE,
-    sources=("docs.binance.us: as Binance; limits of 1200 a minute, klines weight 1",),
+    sources=("docs.binance.us: the interface is that of Binance; 1200 weight a minute, klines have weight 1",),
 )

@@ -116,8 +116,8 @@ VENUE = SandboxVenue(
         null_page=b'{"code":"00000","msg":"success","requestTime":1700000000000,"data":null}',
     ),
     sources=(
-        "www.bitget.com/api-doc/spot/market/Get-Candle-Data: at most 1000 rows; 1m of the last month; the exchange "
-        "selects the rows by endTime (ccxt)",
+        "www.bitget.com/api-doc/spot/market/Get-Candle-Data: at most 1000 rows; 1m candles of the last month; the "
+        "exchange selects the rows by endTime (ccxt)",
         "www.bitget.com/api-doc/spot/market/Get-History-Candle-Data: at most 200 rows before endTime (required)",
         "Whether a row at exactly `endTime` is in the answer is not documented (assumed: it is not)",
     ),

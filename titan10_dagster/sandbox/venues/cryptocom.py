@@ -113,6 +113,6 @@ VENUE = SandboxVenue(
     sources=(
         "exchange-docs.crypto.com/exchange/v1, public/get-candlestick: count default 25, at most 300",
         "Whether a row at exactly `end_ts` is in the answer is not documented (assumed: it is not)",
-        "If too many rows match, the newest are returned (assumed)",
+        "If more rows than `count` are in range, the newest are returned (assumed)",
     ),
 )

@@ -110,6 +110,6 @@ VENUE = SandboxVenue(
         "HTX's documents: minutes without trades are rows of zeros",
         "ccxt PR 17783 and huobiapi/API_Docs_en issue 8: days are in GMT+8",
         "ccxt PR 21686: an error if `from` is before the listing; its text is assumed",
-        "If more rows than `size` match after `from`, the oldest are returned (assumed)",
+        "If there are more than `size` rows from `from` on, the oldest are returned (assumed)",
     ),
 )

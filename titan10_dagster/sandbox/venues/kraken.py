@@ -94,7 +94,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the markets as an object with their ids as keys.
 
-    The key of a record without an id is made from its position in the list.
+    If a record has no id, its key is made from the position of the record in the list.
     """
     result = {}
     for number, record in enumerate(records):

@@ -103,6 +103,6 @@ VENUE = SandboxVenue(
     sources=(
         "www.kucoin.com/docs, Get Klines: at most 1500 rows, newest first; minutes without ticks are left out",
         "Whether `endAt` is inclusive is not documented (assumed: exclusive)",
-        "If too many rows match, the newest are returned (assumed)",
+        "If more than 1500 rows are in range, the newest are returned (assumed)",
     ),
 )  # fmt: skip

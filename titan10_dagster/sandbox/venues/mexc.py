@@ -103,7 +103,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.mexc.com/api-docs/spot-v3/market-data-endpoints, Kline: at most 1000 rows (documents) or 500 (ccxt)",
-        "`endTime` is exclusive (ccxt); if more rows match than the limit, the oldest are returned (assumed)",
+        "`endTime` is exclusive (ccxt); if more rows than the limit are in range, the oldest are returned (assumed)",
         "Codes: 30014 for a closed symbol (documents), -1121 for an unknown symbol",
     ),
 )

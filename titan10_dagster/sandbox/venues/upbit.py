@@ -47,7 +47,7 @@ def error(status: int, name: str, text: str) -> Refusal:
 
 
 def without_start(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Return the request without a start. A request has only the bound `to`; the newest rows before `to` are sent."""
+    """Return the request without a start. Upbit knows only the bound `to`, and sends the newest rows before `to`."""
     return replace(request, start=None, keep="newest")
 
 
@@ -98,7 +98,7 @@ VENUE = SandboxVenue(
             allowed=10,
             window=1,
             kind="sliding",
-            source="docs.upbit.com, Rate limits: candles 10 per second per IP; 429, then bans with 418, each longer",
+            source="docs.upbit.com, Rate limits: candles 10 per second per IP; 429, then 418 and ever longer bans",
             paths="/candles/",
             patience=5,
             ban_seconds=60,

@@ -31,10 +31,10 @@ class Refusal:
 class RateLimit:
     """One published rate limit, and the penalty for exceeding it.
 
-    `kind`: how usage is counted. A `fixed` window starts at a multiple of its length. A `sliding` window ends now. A
-    `decay` counter falls by allowed/window per second.
+    `kind`: how usage is counted. A `fixed` window starts at a multiple of its length. A `sliding` window ends at the
+    current time. A `decay` counter falls by allowed/window per second.
     A request above the limit is throttled: the exchange refuses it, and the client must wait.
-    `patience`: this many more requests above the limit during the wait cause a ban of `ban_seconds`. 0: the first
+    `patience`: how many further requests above the limit during this wait cause a ban of `ban_seconds`. 0: the first
     request above the limit causes the ban. None: there are no bans.
     """
 
@@ -101,8 +101,8 @@ class SandboxVenue:
     def refusal(self, name: str) -> Refusal:
         """Return the exchange's own refusal with this name.
 
-        If the exchange has none, return the refusal of the server in front of it (COMMON_REFUSALS). If that has none
-        either, return the exchange's `bad_request`.
+        If the exchange has none, return the refusal of the server in front of it (COMMON_REFUSALS). If both have none,
+        return the exchange's `bad_request`.
         """
         if name in self.refusals:
             return self.refusals[name]

@@ -131,7 +131,7 @@ def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], byte
 class WireFormat:
     """The format of one exchange. It has no state and no clock.
 
-    candles: a regular expression of the paths that serve candles. A named group is the parameter with this name.
+    candles: a regular expression of the paths that serve candles. A named group gives the parameter with the same name.
     markets: a regular expression of the paths that serve the list of markets.
     others: further paths. The key is the ending of the path. The value is a function that returns the answer at
         `now_ms`.
@@ -139,7 +139,7 @@ class WireFormat:
     unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
     selector: a parameter that selects the endpoint; None if the path alone selects it. The value of the parameter
         is added to the path ("/info" with {"type": "x"} is "/info/x").
-    adjust: a function for properties of a request that this table cannot express. It may raise Refused.
+    adjust: a function that changes the parsed request by rules that this table cannot express. It may raise Refused.
     row: formats a candle as JSON.
     page: formats the body of an answer with the given rows.
     record: formats a market of the list.
