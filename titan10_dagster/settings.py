@@ -304,7 +304,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
-        dotenv_filtering="match_prefix",  # like the environment, .env often has variables of other programs
+        dotenv_filtering="match_prefix",  # ignore variables of other programs in .env
         extra="forbid",
         frozen=True,
     )

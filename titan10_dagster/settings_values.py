@@ -47,7 +47,7 @@ def parse_timeframe(value: object) -> Timeframe:
 def parse_names(value: object) -> object:
     """Return a list of names from an environment variable: `A, B` or the JSON list `["A", "B"]`.
 
-    Other values than texts are returned unchanged.
+    Values that are not texts are returned unchanged.
     """
     if not isinstance(value, str):
         return value
@@ -57,7 +57,7 @@ def parse_names(value: object) -> object:
 
 
 def parse_urls(value: object) -> object:
-    """Return a list of URLs from an environment variable, separated by commas or spaces, or a JSON list.
+    """Return a list of URLs from an environment variable: URLs separated by commas or spaces, or a JSON list.
 
     A comma inside a URL stays part of the URL.
     """

@@ -1,6 +1,6 @@
 """Redirects Dagster's console loggers, which write the log messages of runs, sensors and schedules to standard error.
 
-The console logger of a run can officially be replaced only in the run's config, and a backfill has no such config.
+Dagster's public way to replace the console logger of a run is the run's config, but the runs of a backfill have none.
 Therefore this module replaces the function that creates the logger, in the two modules that use this function.
 """
 

@@ -19,7 +19,7 @@ DAGSTER_SCHEMA = "dagster"
 _COMMENT = "Dagster's tables of the Titan-10 with its candles in the schema "
 SEPARATE = (
     "Give this installation its own schema for Dagster's tables: run `CREATE SCHEMA dagster_2`, and set "
-    "database.dagster_url to the URL of the database with ?options=-csearch_path%3Ddagster_2. If the other "
+    "database.dagster_url to the URL of the database followed by ?options=-csearch_path%3Ddagster_2. If the other "
     "installation does not exist any more, run `COMMENT ON SCHEMA dagster IS NULL` instead."
 )
 

@@ -4,10 +4,11 @@ With Dagster's own launcher, only the code server notices that the process of a 
 notices this within half a second. If the code server itself is killed, its runs stay "started" forever, and block the
 pool of their exchange.
 
-Therefore the daemon's run monitoring makes two checks with this launcher. First, it asks the code server for its
-running runs. Second, it asks the operating system whether the process of the run exists. The run's log contains the id
-of this process. The first check alone is not sufficient. If the database does not answer when the code server records a
-dead run, the code server loses the thread that watches its runs. From then on, dead runs count as running.
+Therefore the daemon's run monitoring makes two checks with this launcher. It asks the code server whether the run is
+still running, and it asks the operating system whether the process of the run exists. The run's log contains the id of
+this process. The answer of the code server alone is not sufficient. If the database does not answer when the code
+server records a dead run, the thread of the code server that watches runs ends. From then on, the code server reports
+dead runs as running.
 
 For a run of `titan10 backfill`, the process of the command is checked. If the command runs on another machine, a lock
 in the database is checked instead.

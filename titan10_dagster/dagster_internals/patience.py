@@ -29,7 +29,7 @@ Storage = TypeVar("Storage", bound=type)
 
 PATIENCE_SECONDS = 120.0
 READ_ONLY = "25006"  # SQLSTATE of a write on a standby, for example in a session that was opened before a failover
-# SQLSTATE of the UI's statement time-out. The query is not repeated, because it would take as long again.
+# SQLSTATE of the UI's statement time-out. The query is not repeated, because it would time out again.
 QUERY_CANCELED = "57014"
 # Messages of errors with which PostgreSQL rejects a connection for a permanent reason. These errors have no SQLSTATE.
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "is not permitted to log in")

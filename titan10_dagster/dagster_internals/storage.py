@@ -201,8 +201,8 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
 def _insert_once(insert: Callable[[], object], already_exists: type[Exception]) -> None:
     """Insert a row with a unique key.
 
-    An attempt can insert the row and fail nevertheless, if the connection breaks before the result arrives. Therefore
-    an existing row is an error only for the first attempt.
+    If the connection breaks before the result arrives, an attempt fails although it has inserted the row. Therefore an
+    existing row is an error only for the first attempt.
     """
     attempts = 0
 

@@ -275,7 +275,7 @@ class FileServer:
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
         """Add a defect to all files with `match` in their path.
 
-        `times`: the number of requests that meet the defect; None: all requests.
+        `times`: the number of requests that the defect affects; None: all requests.
         Raises ValueError if the kind is unknown.
         """
         if kind not in DEFECTS:
@@ -383,7 +383,7 @@ class FileServer:
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
         """Return the candles of a symbol in [start, end), in epoch ms.
 
-        Recent results are cached, because a file and its digest need the same candles.
+        Results are cached, because a file and its digest need the same candles.
         """
         key = (symbol, start, end)
         with _caching:

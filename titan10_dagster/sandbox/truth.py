@@ -71,7 +71,8 @@ def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, e
     """Return the candles of a timeframe of `seconds` that start on a UTC day.
 
     `minutes`: a function that returns the candles of a UTC day, from which longer candles are aggregated.
-    On some exchanges, 1d candles do not start at 00:00 UTC. Then a 1d candle also includes minutes of the next UTC day.
+    On some exchanges, 1d candles do not start at 00:00 UTC. On these exchanges, a 1d candle also includes minutes of
+    the next UTC day.
     """
     if seconds != DAY or exchange.day_starts == 0:
         return aggregate(minutes(day), seconds)

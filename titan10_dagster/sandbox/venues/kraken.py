@@ -29,10 +29,10 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
 
 
 def _naming(base: str, quote: str) -> MarketName:
-    """Return Kraken's id of a pair.
+    """Return Kraken's ids of a pair, of its base and of its quote.
 
-    Only pairs of two early assets (`_OLD_ASSETS`) have long ids, such as XXBTZUSD. Other ids are short, such as XBTUSDT
-    and SOLUSD. Pairs with the base DOGE have short ids too.
+    A pair of two early assets (`_OLD_ASSETS`) has a long id, such as XXBTZUSD. Other pairs have short ids, such as
+    XBTUSDT and SOLUSD. A pair with the base DOGE always has a short id.
     """
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
