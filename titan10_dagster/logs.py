@@ -108,7 +108,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return the texts that must not be logged, in order of falling length.
+    """Return the texts that must not be logged. The longest text comes first.
 
     They are the secret settings, and the secret parts of URLs.
     """

@@ -401,7 +401,7 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the project folder: TITAN10_HOME, or the current folder. Raises SettingsError if the latter is deleted."""
+    """Return TITAN10_HOME, or else the current folder. If the current folder was deleted, raise SettingsError."""
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:

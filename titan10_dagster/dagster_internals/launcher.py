@@ -57,7 +57,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
     def _process_of(self, run: DagsterRun) -> int | None:
-        """Return the id of the process that executes the run, as the run's log states. None: the log contains no id."""
+        """Return the id of the process that executes the run. If the run's log does not contain the id, return None."""
         if not self.has_instance:
             return None
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):

@@ -7,7 +7,7 @@ So the decimal string in an answer and the float64 in this module are the same n
 
 Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`):
 - A symbol has no candle before its listing, and no candle while it is delisted.
-- A minute without a trade is a flat row of volume 0 if the exchange fills empty minutes. Otherwise it is absent.
+- A minute without a trade is absent, or a flat row of volume 0 if the exchange fills empty minutes.
   `Instrument.quiet` is the share of minutes without a trade. They occur in clusters.
 - On average, one day in `SandboxVenue.outage_every` days has an outage of 5 to 44 minutes. No symbol of the exchange
   has a candle in these minutes.
