@@ -123,7 +123,7 @@ def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that possibly contain the candles of this day or month. The files are tried in this order."""
+    """Return the files that possibly contain the candles of a day or month, in the order in which they are tried."""
     files = []
     for tree in archive.trees:
         if tree.cadence is cadence and series.timeframe.name in tree.timeframes:

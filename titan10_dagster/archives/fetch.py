@@ -57,7 +57,7 @@ class ArchiveReport:
     landed: the number of slices that were passed on to the landing zone.
     files: the number of usable files. `cached`: the number of those files that came from the cache.
     left: the slices to request from the next source, each with the reason. If the archive has some candles of such a
-        slice, the slice landed too.
+        slice, the slice was passed on to the landing zone too.
     """
 
     landed: int
@@ -86,7 +86,8 @@ class _Progress:
     files: int = 0
     cached: int = 0
     left: dict[Slice, str] = field(default_factory=dict)
-    # One unit lands at a time. More threads would not be faster: Python runs the code of one thread at a time.
+    # Only one unit at a time passes on its slices. More threads would not be faster, because Python runs the code of
+    # one thread at a time.
     landing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -157,7 +158,7 @@ class _UnitRead:
     reasons: dict[date, str] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Read the files, then land the slices."""
+        """Read the files, then pass the slices on to `land`."""
         began = time.monotonic()
         months = monthly_labels(self.archive, self.unit)
         await asyncio.gather(*(self._read(label, Cadence.MONTHLY) for label in months))
@@ -210,8 +211,8 @@ class _UnitRead:
                 standing.usable()
                 self.progress.files += 1
                 self.progress.cached += download.cached
-                # Usually the date in the name of a file determines which hours the file covers. But its rows can show
-                # other hours, so the start and the end come from the parsed file.
+                # Usually the date in the name of a file determines which hours the file covers. But the rows can show
+                # that the file covers other hours, so the start and the end come from the parsed file.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return
@@ -323,10 +324,12 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return the reason why a slice has possibly lost rows; None if its silences look like minutes without trades.
 
     This function is for exchanges that leave out minutes without trades. In their files, lost rows and minutes without
-    trades look the same. A silence at the start or the end of the day is suspicious if two conditions hold. It lasts
-    more than an hour, and it is more than twice as long as the longest silence inside the day. The longest silence of
-    the day is also suspicious if two conditions hold. It lasts at least half an hour, and it is very improbable for a
-    pair that trades as often as in the rest of the day.
+    trades look the same. Two kinds of silences are suspicious:
+
+    - A silence at the start or the end of the day, if it lasts more than an hour and is more than twice as long as the
+      longest silence inside the day.
+    - The longest silence of the day, if it lasts at least half an hour and is very improbable for a pair that trades as
+      often as in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"
@@ -342,5 +345,5 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     longest = max(head, tail, inner)
     untraded = max(1 - len(places) / max(slice_.expected - longest, 1), _LEAST_UNTRADED)
     if longest * step >= _LONG_SILENCE and longest * math.log(untraded) < _IMPROBABLE:
-        return f"a silence of {longest * step} is too long for a pair that trades so often: rows may be lost"
+        return f"a silence of {longest * step} is too long for a pair that trades so often, so rows are possibly lost"
     return None

@@ -219,11 +219,12 @@ def _instant(text: str | None) -> float:
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
     """Return the start and end of the time range that the file covers.
 
-    Usually this is the range that the file's label denotes. It fits if it contains more than 99.9 % of the rows. If it
-    does not fit, the other known offsets are tried. An offset is how long before 00:00 UTC a day of the archive begins.
+    Usually this is the range that the file's label denotes. A range fits if it contains more than 99.9 % of the rows.
+    If the label's range does not fit, it is shifted to the other known offsets. An offset is how long before 00:00 UTC
+    a day of the archive begins.
 
     Raises:
-        MalformedFile: the range does not fit with any known offset.
+        MalformedFile: no range fits.
     """
     if not len(candles):
         return file.start, file.end

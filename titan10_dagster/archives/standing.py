@@ -1,8 +1,8 @@
 """Decide whether more files of an archive are requested, based on the archive's answers in this run.
 
 A single refused or damaged file shows only a fault of that file. If an archive serves no files at all, a backfill of
-years would make thousands of useless requests. Therefore no more files are requested after a few failures in a row, and
-the next source is used.
+years would make thousands of useless requests. Therefore no more files are requested after a few consecutive failures,
+and the next source is used.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from titan10_dagster.errors import ArchiveError
 
-# The archive is blocked after one of the following numbers of failures in a row.
-_MOST_REFUSED = 3  # refusals in a row, if an answer in this run has shown before that the archive works
-_MOST_REFUSED_AT_FIRST = 2  # refusals in a row, if no answer in this run has shown yet that the archive works
-_MOST_FAILED = 8  # files in a row that could not be downloaded or read
+# The archive is blocked after one of the following numbers of consecutive failures.
+_MOST_REFUSED = (
+    3  # refused files (if an answer in this run has shown that the archive works), or unreadable digest files
+)
+_MOST_REFUSED_AT_FIRST = 2  # refused files, if no answer in this run has shown yet that the archive works
+_MOST_FAILED = 8  # files that could not be downloaded or read
 
 
 class ArchiveBlocked(ArchiveError):
@@ -40,7 +42,7 @@ class Standing:
     _failed: int = 0
 
     def served(self) -> None:
-        """Record that the archive sent a file, or answered that it does not exist. Both show that the archive works."""
+        """Record that the archive sent a file, or answered that a file does not exist. So the archive works."""
         self.has_served = True
         self._refused = 0
 
@@ -50,11 +52,11 @@ class Standing:
         self._refused_digests = 0
 
     def usable(self) -> None:
-        """Reset the count of failures in a row: a file was usable, or the archive answered that it does not exist."""
+        """Record that a file was usable, or does not exist. The count of files that could not be read begins again."""
         self._failed = 0
 
     def refused(self, error: FileRefused) -> None:
-        """Count a refused data file. After several refused data files in a row, no more files are requested."""
+        """Count a refused data file. After several consecutive refusals, no more files are requested."""
         self._refused += 1
         if self._refused >= (_MOST_REFUSED if self.has_served else _MOST_REFUSED_AT_FIRST):
             self._block(f"{error}. The archive refuses this address (the IP address of the machine)")

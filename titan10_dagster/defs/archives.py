@@ -20,7 +20,7 @@ from titan10_dagster.ingest.replaced_files import FileCheck, check_files, senten
 
 JOB = "archives"
 UNCHANGED, AGREES = "files_unchanged", "agrees_with_rest"
-CHECK_AT = "40 4 3 * *"  # on the third day of each month, when most files of the previous month are published
+CHECK_AT = "40 4 3 * *"  # on the third of each month; the previous month's daily files are usually published by then
 SAMPLE = 20  # number of slices that are compared; each slice takes two or more requests
 _DAY = timedelta(days=1)
 
@@ -36,8 +36,8 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         description=f"The candle files of {exchange} from which stored candles were read. If the archive has replaced "
-        "a file, the days of this file are read again, and values that differ become restatements. For a sample of "
-        "days, the candles in the files are compared with REST.",
+        "a file, the days of this file are read again, and changed values are recorded in `restatements`. For a sample "
+        "of days, the candles in the files are compared with REST.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,
@@ -52,9 +52,9 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 AGREES,
                 asset=key,
-                description=f"For {SAMPLE} settled slices (a slice is one day of one symbol), compares the candles in "
-                "the archive's files with the candles from REST. The slices are random and differ each month. Warns "
-                "about values that differ. Stored candles do not change. See `titan10 reconcile`.",
+                description="Compares the candles in the archive's files with the candles from REST, for at most "
+                f"{SAMPLE} settled slices (a slice is one day of one symbol). Each month the slices are chosen at "
+                "random. Warns if values differ. Stored candles do not change. See `titan10 reconcile`.",
             ),
         ],
     )
@@ -80,7 +80,7 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
 
 
 def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
-    """Compare files with REST for a sample of days. Return None if REST is not a source in the settings."""
+    """Compare the files with REST for a sample of slices. Return None if REST is not a source in the settings."""
     if not rest_is_a_source(titan10, exchange):
         return None
     now = titan10.now()
@@ -150,6 +150,6 @@ def archives_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         at=CHECK_AT,
         name="check_archives",
         job=JOB,
-        description="Finds archive files that were replaced, and reads them again. Compares files of a sample of days "
-        "with REST.",
+        description="Finds archive files that were replaced, and reads their days again. For a sample of days, "
+        "compares the candles in the files with REST.",
     )

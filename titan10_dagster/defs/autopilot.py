@@ -55,7 +55,8 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     """Plan which history to fetch now, based on the ledger, the breakers, and the queued and running runs.
 
-    If an archive is configured, days that REST no longer serves but the archive possibly has also count as history.
+    If an archive is configured, the history also includes days that REST no longer serves, if the archive possibly has
+    them.
     """
     now = titan10.now()
     return plan_history(

@@ -97,8 +97,8 @@ STORE_CHECKS = {
     "reason. A thinly traded pair fails at first, and passes after the second fetch, six or more hours later.",
     "near_others": "Compares the exchange's closes with the median close of all exchanges that have stored the symbol "
     f"so far. One minute in {EVERY_MINUTES} is compared, if at least three exchanges have a candle with volume in this "
-    "minute. Warns if too many closes are far from the median. It is an error if most closes are far from it. Execute "
-    "this check again after other exchanges have stored the day.",
+    "minute. Warns if too many closes are far from the median. It is an error if most closes are far from the median. "
+    "Execute this check again after other exchanges have stored the day.",
     "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
@@ -107,7 +107,7 @@ STORE_CHECKS = {
 def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
     """Return the checks of `<exchange>/candles`, which run in one step.
 
-    Files that the same run wrote into the landing zone are already checked against the candle rules (see
+    If the same run has already checked a file against the candle rules, the cached result is used (see
     `ingest.judge`).
     """
     asset = dg.AssetKey([exchange, "candles"])
@@ -211,9 +211,10 @@ def _specs(
 
 
 class DayReport:
-    """Reports the result of each day of a step, in addition to the result of the run.
+    """Reports a check's result for each day of a run, in addition to the result for the whole run.
 
-    If a run has only one partition, nothing is reported, because the result of the run is the result of the partition.
+    If the run has only one partition, nothing is reported, because the result for the run is also the result for the
+    partition.
     """
 
     def __init__(self, context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, days: Sequence[date]) -> None:

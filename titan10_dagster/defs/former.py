@@ -19,8 +19,8 @@ from titan10_dagster.dagster_internals.storage import URL_VARIABLE
 from titan10_dagster.defs.assets import OWNERS, SAME_MARKETS, FetchConfig
 
 KINDS = ("markets", "candles", "ohlcv")
-# The number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. Each former
-# exchange adds a different number, because Dagster combines assets with equal backfill policies into one run.
+# The maximum number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. The
+# position of each former exchange is added, because Dagster combines assets with equal backfill policies into one run.
 _DAYS_PER_RUN = 100_000
 
 
@@ -40,8 +40,8 @@ def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
 def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return assets with the same keys as `exchange_assets`. Their steps fail with a short error message.
 
-    `number`: the position of the exchange among the former exchanges. Because of this number, a run of each former
-    exchange has a different number of days.
+    `number`: the position of the exchange among the former exchanges. It makes the backfill policies of the exchanges
+    different (see `_DAYS_PER_RUN`).
     """
     description = (
         f"{name} was removed from titan10.toml or switched off. These assets exist until the last backfill or run that "
@@ -56,7 +56,7 @@ def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefiniti
         owners=OWNERS,
         check_specs=[dg.AssetCheckSpec(SAME_MARKETS, asset=[name, "markets"])],
     )
-    def markets() -> dg.MaterializeResult:  # type: ignore[type-arg]  # as for the asset of a configured exchange
+    def markets() -> dg.MaterializeResult:  # type: ignore[type-arg]  # see `markets` in assets.py
         _refuse(name)
 
     @dg.asset(

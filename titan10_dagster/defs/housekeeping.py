@@ -37,7 +37,7 @@ FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
 BATCH = 200  # number of runs that are deleted together
-LONGEST = timedelta(minutes=20)  # the deletion of runs stops after this time, and the next night continues
+LONGEST = timedelta(minutes=20)  # the deletion of runs stops after this time, and continues in the next night
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
         job=live_job(exchanges),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if enabled else dg.DefaultScheduleStatus.STOPPED,
-        description="Polls the newest candles of every exchange. Skips a minute if the last poll is still running.",
+        description="Polls the newest candles of every exchange. No poll starts while the previous poll is running.",
     )
     def poll_live(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
@@ -40,19 +40,21 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
 def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunRequest | dg.SkipReason:
     """Return the run request of a tick, or the reason why no run starts.
 
-    If a tick is late, no run starts, because the next poll fetches all missed candles.
+    If the tick is late, no run starts, because the next poll also fetches the candles of this tick.
     """
     if now - tick > STALE:
-        return dg.SkipReason("This tick is late. The next poll also fetches its candles.")
+        return dg.SkipReason(
+            "This tick is late, so no poll starts. The next poll also fetches the candles of this tick."
+        )
     if under_way:
-        return dg.SkipReason("The last poll is still running.")
+        return dg.SkipReason("The previous poll is still running.")
     return dg.RunRequest(run_key=f"live/{tick:%Y-%m-%dT%H:%M}", tags={"dagster/priority": "10"})
 
 
 def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
-    """Return the job, which is not in a Dagster pool, so that it does not wait for the steps of a backfill.
+    """Return the job. It is not in a Dagster pool, so that it does not wait for the steps of a backfill.
 
-    Polling has its own share of each request budget.
+    A share of each exchange's request budget is reserved for polling.
     """
 
     @dg.op(description="Poll the newest candles of all exchanges at the same time, and store them.")

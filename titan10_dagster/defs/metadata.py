@@ -19,7 +19,8 @@ from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
 FAILURES = "failures"  # metadata key of the failed symbols, each with its error
-# Largest number of rows in a table. A run of a month with 20 symbols has 600 slices, which is too much for an event.
+# Largest number of rows in a table. A run of a month with 20 symbols has 600 slices. So many rows do not fit well into
+# one event of Dagster.
 MOST_ROWS = 200
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 

@@ -1,4 +1,4 @@
-"""The daily partitions, and the number of partitions in a run."""
+"""The daily partitions, and the maximum number of partitions in a run."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
     All exchanges share this definition, because a backfill in the UI cannot combine assets with different definitions
     of partitions.
 
-    The first partition is `first_day` of the settings, and not the earliest `start` of an exchange. Otherwise a change
-    or removal of this exchange would cancel the backfills of all other exchanges ("Targeted partitions have been
-    removed"). The partitions before the `start` of an exchange are empty, and no request is made for them.
+    The first partition is `first_day` of the settings. If it were the earliest `start` of all exchanges, Dagster would
+    cancel all backfills when this `start` changes or its exchange is removed ("Targeted partitions have been removed").
+    The partitions before the `start` of an exchange are empty, and no request is made for them.
     """
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC")
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:
-    """Return the number of days in a run of each exchange.
+    """Return the maximum number of days in a run of each exchange.
 
-    The number comes from the settings, or else from the venue. If an exchange that comes earlier in the settings has
-    the same number, the number is increased until no earlier exchange has it.
+    The number comes from the settings, or else from the venue. If an earlier exchange in the settings already has this
+    number, the number is increased until no earlier exchange has it.
 
     The numbers must differ, because Dagster combines assets with equal backfill policies into one run. In such a run,
     exchanges would wait for each other.

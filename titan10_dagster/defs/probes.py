@@ -1,4 +1,4 @@
-"""The weekly probe of each exchange, which compares the exchange's behaviour with the exchange's record."""
+"""The weekly probe of each exchange. It compares the exchange's behaviour with the exchange's record (its `Venue`)."""
 
 # `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
@@ -40,8 +40,8 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 CHECK,
                 asset=probe_key(exchange),
-                description="Warns if a measured property differs from the exchange's record. If the record does not "
-                "have the property, the check compares with the previous probe.",
+                description="Warns if a measured property differs from the exchange's record in Titan-10. A property "
+                "that is not in this record is compared with its last measured value.",
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""The gap sensor, which starts the runs that `planning.repairs` plans. Earlier repairs count as attempts."""
+"""The gap sensor, which starts the runs that `planning.repairs` plans. Earlier repair runs are its attempts."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ EVERY = timedelta(minutes=5)
 
 
 def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
-    """Return the sensor. Every five minutes it requests runs for the days that are due for another fetch."""
+    """Return the sensor. Every five minutes it requests runs for the days that must be fetched now."""
     job = dg.define_asset_job(
         REPAIR_JOB,
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
-        description="Fetch days again if they have missing candles without a final reason.",
+        description="Fetch days again if candles are missing without a final reason.",
     )
 
     @dg.sensor(
@@ -47,9 +47,9 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts runs for days with missing candles without a final reason, and for days that were not "
-        "fetched while Titan-10 was stopped. Data that exchanges delete soon is fetched first. No run starts for an "
-        "exchange with an open breaker.",
+        description="Starts runs for days on which candles are missing and the reason is not final, for days that were "
+        "missed while Titan-10 was stopped, and for days of failed runs. Data that exchanges delete soon is fetched "
+        "first. No run starts for an exchange with an open breaker.",
     )
     def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)

@@ -27,10 +27,13 @@ REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
 # If a run ended because requests were not allowed, it has this tag, with the end of the ban or pause as the value.
 BLOCKED = "titan10/blocked"
-# An attempt is not read if it has finished and was requested more than REMEMBERED ago. A sensor reads at most the
-# newest MOST_REMEMBERED attempts of each exchange. The days of attempts that are not read may be fetched again sooner.
+# A sensor reads its attempts (the runs that it requested) to decide how long to wait before it requests the same days
+# again. It reads the unfinished attempts, and the attempts that were requested within the last REMEMBERED. It reads at
+# most MOST_REMEMBERED attempts of each exchange, the newest first. The days of other attempts are requested without a
+# wait.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
-# The jobs that fetch days: backfills from the UI and the command line, the daily settlement, and repairs.
+# The jobs that fetch days, except for the job of the autopilot: backfills from the UI and the command line, the daily
+# settlement, and repairs.
 REPAIR_JOB = "repair"
 JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", REPAIR_JOB)
 _BATCH = 500  # number of runs that are read together
@@ -80,9 +83,9 @@ def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
 
 
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
-    """Return the facts about each exchange that a plan needs.
+    """Return the facts about each exchange that a plan of repairs or of history needs.
 
-    `under_way`: the exchanges for which days are fetched by runs outside of this plan.
+    `under_way`: the exchanges for which other runs are fetching days.
     """
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
@@ -161,7 +164,10 @@ def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
 
 
 def fetched_by_other_runs(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
-    """Return the exchanges with queued or running runs that fetch days. Runs with a tag in `own` are left out."""
+    """Return the exchanges for which queued or running runs, or active backfills, fetch days.
+
+    Runs with a tag in `own` are left out.
+    """
     keys: set[dg.AssetKey] = set()
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         if run.tags.keys().isdisjoint(own):

@@ -61,10 +61,12 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
 
 @contextmanager
 def tagged_if_blocked(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Add the tag `titan10/blocked` to the run if requests are not allowed. Then the run does not count as an attempt.
+    """Add the tag `titan10/blocked` to the run if a ban or an open breaker stops the fetch.
+
+    A finished run with this tag does not count as an attempt.
 
     Raises:
-        Blocked: requests are not allowed.
+        Blocked: the exchange banned this machine, or its breaker is open.
     """
     try:
         yield

@@ -29,7 +29,7 @@ def storage_asset() -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "chunks_are_sound",
                 asset=KEY,
-                description="Warns if chunks are too many or too small, or were not compressed in time.",
+                description="Warns if there are too many chunks, or if chunks are too small or not compressed in time.",
             )
         ],
     )

@@ -5,7 +5,7 @@ message when the problem ends.
 
 | kind | begins when | must last |
 |-|-|-|
-| breaker | the exchange has been blocked for `breaker_open_minutes`, and the last test request failed | 0 |
+| breaker | the exchange has been blocked for `breaker_open_minutes` (time after the last pause does not count) | 0 |
 | gaps | candles with the reason `unknown` have been missing for `gap_days`, although requested again | 12 hours |
 | live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
 | settlement | at `settled_by`, a past day of a series that Titan-10 fetches regularly is incomplete | 2 hours |
@@ -276,8 +276,8 @@ def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, li
         Kind.GAPS,
         exchange,
         f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were "
-        f"requested again several times. They belong to {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} "
-        "slices.",
+        f"requested again several times. They belong to {len(old)} slices of {_named(symbols)} between {days[0]} and "
+        f"{days[-1]}.",
     )
 
 
@@ -353,7 +353,7 @@ def failed_long_ago(
 def days_to_be_settled(now: datetime, by: time) -> list[date]:
     """Return the past days that must be complete at `now`.
 
-    A day must be complete from the time `by` (UTC) on the next day. Only the last SETTLEMENT_DAYS days are returned.
+    At the time `by` (UTC) of the next day, a day must be complete. Only the last SETTLEMENT_DAYS days are returned.
     """
     deadline = midnight(now.date()) + timedelta(hours=by.hour, minutes=by.minute)
     today = now.date() if now >= deadline else now.date() - _DAY

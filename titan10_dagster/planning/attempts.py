@@ -66,7 +66,7 @@ class Attempts:
         return [attempt.at for attempt in self._by_day.get((exchange, day), ()) if symbol in attempt.symbols]
 
     def not_before(self, exchange: str, day: date, symbol: str) -> datetime | None:
-        """Return when a slice without a ledger row can be requested again; None if it was never requested."""
+        """Return when the slice of a missing day can be requested again; None if no known attempt requested it."""
         times = self.times(exchange, day, symbol)
         if not times:
             return None
@@ -74,7 +74,7 @@ class Attempts:
         return last + pause(last - min(times))
 
     def due(self, exchange: str, day: date, symbols: Sequence[str], now: datetime) -> Sequence[str]:
-        """Return the symbols to request at `now`. `symbols`: the symbols that have no ledger row for this day."""
+        """Return the symbols to request at `now`. `symbols`: the symbols for which this day is missing."""
         if (exchange, day) not in self._by_day:
             return symbols
         due = []

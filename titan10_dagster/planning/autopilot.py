@@ -103,7 +103,7 @@ def _by_exchange(history: Iterable[MissingDays], exchanges: Mapping[str, Repaira
 
 
 def _count_days(missing: Iterable[MissingDays]) -> int:
-    """Return the number of days on which at least one symbol has no ledger row."""
+    """Return the number of days that are missing for at least one symbol."""
     days: set[date] = set()
     for days_missing in missing:
         days.update(days_missing.stretch)

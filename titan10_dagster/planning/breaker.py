@@ -1,6 +1,6 @@
 """The circuit breaker of an exchange, as a pure state machine.
 
-    CLOSED     -> OPEN        `threshold` failures in a row, a ban, or the exchange requested a pause
+    CLOSED     -> OPEN        `threshold` consecutive failures, a ban, or the exchange requested a pause
     OPEN       -> HALF_OPEN   the pause has ended, and one process makes the probe (a single test request)
     HALF_OPEN  -> CLOSED      the probe succeeded
     HALF_OPEN  -> OPEN        the probe failed, so the next pause is longer
@@ -39,7 +39,7 @@ class Health:
     """The state of an exchange's breaker, together with the pace and the last error.
 
     open_until: the end of the current pause; None if the breaker is not open.
-    failures: the number of failures in a row.
+    failures: the number of consecutive failures.
     reason: why the breaker opened, or the last failure.
     probe_until: the end of the lease of the probe; None if no process makes a probe.
     changed_at: the time of the last change of the state.
@@ -133,7 +133,7 @@ def after_failure(
 ) -> Health:
     """Return the Health after a failure.
 
-    The breaker opens after `threshold` failures in a row. If the failed request was the probe, the breaker opens at
+    The breaker opens after `threshold` consecutive failures. If the failed request was the probe, the breaker opens at
     once. The first pause is `pause`. Until a request succeeds, each further pause is twice as long, up to an hour. An
     open breaker does not change, because the failed request was made before the breaker opened.
     """
@@ -153,7 +153,7 @@ def after_failure(
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
     """Return the Health after a ban by the exchange: open at least until `until`.
 
-    A current pause that ends later is not shortened. At the end of the ban, the pace is halved.
+    A current pause that ends later is not shortened. After the ban, requests start again at half of the pace.
     """
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
@@ -208,6 +208,6 @@ def _changed(
 
 
 def _pause(repeats: int, pause: timedelta) -> timedelta:
-    # The exponent is limited. Otherwise the result could overflow after many failures in a row.
+    # The exponent is limited. Otherwise the result could overflow after many consecutive failures.
     factor: int = 2 ** min(repeats, 20)
     return min(pause * factor, LONGEST_PAUSE)

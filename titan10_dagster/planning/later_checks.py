@@ -1,8 +1,8 @@
 """Plan later checks of settled slices, because an exchange sometimes publishes candles late.
 
-A slice is fetched again a day after its gaps became final, and once more a week later. These slices are checked:
+A checked slice is fetched again a day after its gaps became final, and once more a week later. Checked slices are:
 
-- Slices with a halt, an outage or a candle that came broken twice. The age of the slice does not matter.
+- Slices with a halt, an outage, or a candle that was broken in two fetches. The age of the slice does not matter.
 - Slices of a busy series with a few minutes without trades. A busy pair trades in nearly every minute, so a missing
   minute is possibly data that the exchange published late. Only recent days are checked. An exchange that publishes
   late usually does so within days, and a backfill of years must not fetch each day three times.
@@ -31,9 +31,9 @@ LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 
-# If a busy series has minutes without trades on a day, the day is checked again until this much time has passed since
-# the day. The second check is usually due nine days after the day. It can be weeks late if Titan-10 did not run, if the
-# exchange banned Titan-10, or if other repairs came first.
+# Minutes without trades of a busy series are only checked on days that are at most this old. The second check of a day
+# is usually due nine days after the day. It can be weeks late if Titan-10 did not run, if the exchange banned Titan-10,
+# or if other repairs came first.
 _GAPS_CHECKED_FOR = timedelta(days=30)
 
 

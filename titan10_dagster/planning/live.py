@@ -71,8 +71,8 @@ def plan_poll(
         yesterday.
     page_size: the maximum number of candles in a page.
     depth: the number of newest candles that the exchange serves; None means all candles.
-    gap: the start of missing candles that the exchange will soon no longer serve. The request begins at or before this
-        time. If the gap is more than one page old, the request begins one page before `now`.
+    gap: the start of missing candles that the exchange will soon no longer serve. Usually the request begins at this
+        time or earlier. If the gap is more than one page old, the request begins one page before `now`.
     first: the first UTC day of the exchange's configured history. Earlier candles are never requested.
     """
     step = series.timeframe.delta
@@ -94,7 +94,7 @@ def seconds_to_ask(now: datetime) -> float:
     """Return for how many seconds a poll may send requests. `now`: the start of the poll.
 
     The answers must arrive and be written before the poll of the next minute starts. A poll that starts late in its
-    minute has ten seconds all the same.
+    minute still gets ten seconds.
     """
     return max(10.0, 45.0 - now.second)
 

@@ -3,17 +3,19 @@
 The days of a hole should be in the database, and the repair sensor fetches these days. The days of history were never
 requested, or only by the autopilot. A backfill or the autopilot fetches these days.
 
+A series is on duty if Titan-10 fetches its days regularly. Live polling fetches a day on the same day, and the daily
+settlement fetches a day on the next day. The first day that was fetched in this way is the first day on duty. Each
+symbol has its own first day on duty.
+
 | days without a ledger row | class | probable reason |
 |-|-|-|
-| days after the series was first on duty | hole | Titan-10 was down |
+| days after the first day on duty | hole | Titan-10 was down |
 | a stretch of at most 31 days between days with ledger rows | hole | a run of a backfill failed |
 | days of a run that was requested and failed | hole | the run failed |
 | all other days since the first day in the exchange's settings | history | the days were never requested |
 
-A series is on duty if Titan-10 fetches its days regularly. Live polling fetches a day on the same day, and the daily
-settlement fetches a day on the next day. The first day that was fetched in this way is the first day on duty. If a user
-only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are history, and
-they are not repaired. Each symbol has its own first day on duty.
+If a user only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are
+history, and they are not repaired.
 """
 
 from __future__ import annotations
@@ -64,7 +66,10 @@ class KnownDays:
 
 @dataclass(frozen=True)
 class MissingDays:
-    """Days without a ledger row. The days are the same for all symbols in `symbols`."""
+    """Days that are missing for all symbols in `symbols`, usually because they have no ledger row.
+
+    Days that REST no longer serves are also missing if the archive should be tried for them.
+    """
 
     exchange: str
     timeframe: Timeframe

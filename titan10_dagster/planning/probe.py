@@ -1,8 +1,8 @@
 """Compare the measured values of a probe of an exchange with the expected values. This module makes no requests.
 
 The expected value of a property is the value in the exchange's record. If the record has no value, the expected value
-is the value that the last probe measured. A property without a measured or an expected value does not count as
-different.
+is the last value that an earlier probe measured. If the measured or the expected value is not known, the property does
+not count as different.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SENTENCES: Mapping[Property, str] = {
     Property.ORDER: "Whether an answer begins with its oldest or its newest candle.",
     Property.START: "Whether the candle that begins at `since` is in the answer.",
     Property.END: "Whether the answer also has the candle after the requested candles.",
-    Property.DEPTH: "How many candles back from now the exchange still serves.",
+    Property.DEPTH: "How many of the newest candles the exchange serves.",
     Property.EMPTY_MINUTES: "Whether a minute without a trade has a row or is missing.",
     Property.VALUES: "Whether the exchange still sends the stored values for settled candles.",
     Property.FRESHNESS: "Whether the newest candle is up to date.",
@@ -76,7 +76,7 @@ def compare(
 
     `measured`: the values of this probe.
     `recorded`: the values in the exchange's record.
-    `last`: the values of the last probe.
+    `last`: for each property, the last value that an earlier probe measured.
     """
     findings = []
     for property_ in Property:

@@ -19,8 +19,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-# The shortest measured time of a request is not reliable with fewer answers than this. Then nothing is subtracted from
-# the span (see above).
+# With fewer answers than this, the shortest measured time of a request is not reliable. Therefore nothing is subtracted
+# from the span (see above).
 _SAMPLE = 10
 
 

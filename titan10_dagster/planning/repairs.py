@@ -1,16 +1,16 @@
-"""Decide which past days to fetch again, and when. Candles of these days are missing without a final reason.
+"""Decide which past days to fetch again, and when. Candles of these days are missing, usually without a final reason.
 
 | slice | is fetched again |
 |-|-|
 | live, although its day has ended | 3 hours after the end of the day (1 hour after the daily settlement started) |
 | a hole: a slice without a ledger row | like a live slice; then after 5 minutes, then after pauses that double |
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
-| settled, with a gap of unknown reason | 6 hours after the last counted observation; the second observation is final |
+| settled, with a gap of unknown reason | 6 hours after the last fetch; the second counted observation is final |
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-If an exchange deletes old candles, a partial or settled slice of this table is also fetched again once in the last
-three hours in which the exchange still serves the candles of its gaps.
+Some exchanges delete old candles. A partial or settled slice of such an exchange is also fetched once in the last three
+hours before the exchange deletes the candles that the slice is missing.
 
 `attempts.pause` computes the pauses. A run that failed before it wrote a ledger row counts as an attempt too. A run
 that was not allowed to make requests, because of a ban or an open breaker, is not an attempt.
@@ -181,9 +181,9 @@ def plan_repairs(
     an exchange no longer serves come last. Runs for these days send no REST requests. If the exchange has no archive,
     they only record why the candles are missing.
 
-    Holes (days without a ledger row) and later checks wait while other runs fetch days of the exchange. Exception: they
-    do not wait if the exchange deletes their candles soon. Days that have not ended yet are left out. Days of exchanges
-    that are not in `exchanges` are left out too.
+    Holes (usually days without a ledger row) and later checks wait while other runs fetch days of the exchange.
+    Exception: they do not wait if the exchange deletes their candles soon. Days that have not ended yet are left out.
+    Days of exchanges that are not in `exchanges` are left out too.
     """
     known = Attempts(attempts)
     in_flight = known.in_flight
@@ -267,7 +267,7 @@ def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts,
 
 
 def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) -> Sequence[str]:
-    """Return the symbols to request now for a day without a ledger row.
+    """Return the symbols to request now for a missing day.
 
     No symbol is requested until OVERDUE after the end of the day, because the daily settlement can still fetch the day.
     """

@@ -82,6 +82,6 @@ def _can_resume(record: FetchRecord | None, known_fetch: datetime | None) -> boo
         return False
     if record.fetched_at < record.slice.end:
         return False  # the file was fetched before the end of its day, so it is incomplete
-    # If the slice has to be fetched once more, a file that was fetched later than the fetch in the ledger contains this
-    # second fetch. The file only has to be stored.
+    # If the slice has to be fetched once more, and the file is newer than the fetch in the ledger, the file is the
+    # result of this additional fetch. It only has to be stored.
     return known_fetch is None or record.fetched_at > known_fetch
