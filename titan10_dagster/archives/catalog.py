@@ -194,7 +194,7 @@ def _why_not(archive: Archive, slice_: Slice, markets: Mapping[str, Market], now
         return f"the archive begins on {archive.first_day}"
     has_daily = serves(archive, slice_.series, Cadence.DAILY)
     if not has_daily and not serves(archive, slice_.series, Cadence.MONTHLY):
-        return f"the archive has no files of {slice_.series.timeframe}"
+        return f"the archive has no files with {slice_.series.timeframe} candles"
     if now < daily_file_published_at(archive, labels_of(slice_.day, archive.label_offset)[-1]):
         return "the archive has not published the day yet"
     return None

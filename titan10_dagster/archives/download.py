@@ -2,7 +2,7 @@
 
 Each file in the cache is complete, because it is written under a temporary name and then renamed. If the archive has no
 digest for a file, the file is kept without verification. A small JSON file records the origin of each file. After a
-killed backfill, only unfinished files are downloaded again.
+backfill was killed, the next run downloads only the files that are not in the cache yet.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Download:
 
 @dataclass
 class Traffic:
-    """The number of downloaded data files, digest files, absent files, retries and bytes so far."""
+    """The counts so far: downloaded data files and digest files, absent files, retries, and downloaded bytes."""
 
     files: int = 0
     digests: int = 0
@@ -220,7 +220,7 @@ class Downloader:
         if archive.absent.get(status) == "":
             self.standing.served()
             raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
-        # Some archives use one status for absent files and for refused files, and an answer to HEAD has no body that
+        # Some archives use the same status for absent and for refused files, and an answer to HEAD has no body that
         # shows the difference. Therefore such a status does not count as a refusal here.
         if status in _REFUSALS and status not in archive.absent:
             refusal = _refused(url, status)

@@ -8,8 +8,8 @@ landing zone.
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
 missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
 exchange leaves out minutes without trades, a slice counts as complete if no silence (a run of minutes without candles)
-is suspiciously long (see `_suspicious_silence`). An incomplete slice is also requested from the next source. If it has
-candles, they are written to the landing zone all the same.
+is suspiciously long (see `_suspicious_silence`). An incomplete slice is also requested from the next source. The
+candles that were found are still written to the landing zone.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ async def fetch_archive(
     Errors of the archive are not raised. Slices that the archive did not deliver completely are in
     `ArchiveReport.left`. Errors of `land` are raised.
 
-    `land`: a function that stores a fetched slice. Threads call it, one at a time.
+    `land`: a function that stores a fetched slice. It is called from several threads, but by one thread at a time.
     `warn`: a function that is called with a sentence for each file that could not be downloaded, verified or read.
         Files that do not exist are not reported.
     `beside`: more slices, which are not read now; see `plan_units`.

@@ -23,8 +23,8 @@ def alert_sensor() -> dg.SensorDefinition:
         name="send_alerts",
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Records problems that automatic repair could not fix. Sends a message to alerts.urls when a "
-        "problem begins, and a second message when the problem ends.",
+        description="Records problems that automatic repair could not fix. Sends a message to the addresses "
+        "in alerts.urls when a problem begins, and a second message when the problem ends.",
     )
     def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SkipReason:
         failed = failed_requests(context.instance, list(titan10.settings.enabled))

@@ -91,7 +91,10 @@ def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
 def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
     """Return the result of the check for replaced files."""
     sentences = [sentence(exchange, replaced) for replaced in files.replaced]
-    sentences += [f"{exchange} no longer has the file {url}. Its candles stay in the database." for url in files.absent]
+    sentences += [
+        f"{exchange} no longer has the file {url}. The candles of this file stay in the database."
+        for url in files.absent
+    ]
     sentences += list(files.failed.values())
     shown = sentences[:MOST_ROWS]
     return dg.AssetCheckResult(

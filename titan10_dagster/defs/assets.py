@@ -45,8 +45,8 @@ class FetchConfig(dg.Config):
 class LandedCandles:
     """The slices of the partitions of a run. An asset passes them, without their candles, to the next asset.
 
-    `landed`: the slices with a file in the landing zone whose candles are not stored yet. The file was written by this
-    run, or by an earlier run that did not store the candles.
+    `landed`: the slices that have a file in the landing zone and are not stored yet. The file was written by this run,
+    or by an earlier run that did not store the candles.
     """
 
     slices: tuple[Slice, ...]
@@ -141,7 +141,7 @@ def _candles(
         key=[name, "candles"],
         deps=[[name, "markets"]],
         description=f"Raw finished {settings.timeframe} candles of {name}: one Parquet file per symbol and UTC day. "
-        f"Settled days are not fetched again.{_horizon(facts)}",
+        f"Days that were fetched completely are settled, and are not fetched again.{_horizon(facts)}",
         kinds={"python", "parquet"},
         metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
         io_manager_key=LANDING_IO,

@@ -24,7 +24,7 @@ EVERY = timedelta(seconds=30)
 
 
 def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorDefinition:
-    """Return the sensor. Every half minute it requests a run for the next chunk of history of each exchange."""
+    """Return the sensor. Every half minute it requests at most one run for each exchange: its next chunk of history."""
     job = dg.define_asset_job(
         "history",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),

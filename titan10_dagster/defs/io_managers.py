@@ -35,7 +35,8 @@ class LandingIOManager(_SliceIOManager):
     """The IO manager of `<exchange>/candles`, which has a Parquet file for each slice.
 
     The fetch itself writes each slice as soon as the slice is complete, so a killed run loses only the slices that were
-    not complete yet. This IO manager then checks that the files of all landed slices exist, or raises LandingError.
+    not complete yet. This IO manager then checks that each landed slice has a file. If a file is missing, it raises
+    LandingError.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:

@@ -73,7 +73,7 @@ def backfill(
     `instance` is the instance of DAGSTER_HOME.
 
     Raises:
-        KeyboardInterrupt: a run was interrupted. It is marked as cancelled.
+        KeyboardInterrupt: a run was interrupted. The run is marked as cancelled.
     """
     definitions = compose(titan10)
     instance = instance or DagsterInstance.get()

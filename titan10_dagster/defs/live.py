@@ -99,7 +99,9 @@ def complaints(report: LiveReport) -> list[str]:
         problems.append(f"{report.exchange}: {report.error}")
     if report.postponed:
         postponed = ", ".join(report.postponed)
-        problems.append(f"{report.exchange}: no time to poll {postponed}; the next poll begins with these symbols")
+        problems.append(
+            f"{report.exchange}: there was no time to poll {postponed}; the next poll begins with these symbols"
+        )
     for symbol, why in report.failed.items():
         problems.append(f"{report.exchange} {symbol}: {why}")
     return problems

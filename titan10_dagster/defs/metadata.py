@@ -19,8 +19,8 @@ from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
 FAILURES = "failures"  # metadata key of the failed symbols, each with its error
-# Largest number of rows in a table. A run of a month with 20 symbols has 600 slices. So many rows do not fit well into
-# one event of Dagster.
+# Largest number of rows in a table. A run of a month with 20 symbols has 600 slices. A table with a row for each slice
+# would be too large for one event of Dagster.
 MOST_ROWS = 200
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 

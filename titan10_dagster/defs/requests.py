@@ -29,8 +29,8 @@ REQUESTED = "titan10/requested"
 BLOCKED = "titan10/blocked"
 # A sensor reads its attempts (the runs that it requested) to decide how long to wait before it requests the same days
 # again. It reads the unfinished attempts, and the attempts that were requested within the last REMEMBERED. It reads at
-# most MOST_REMEMBERED attempts of each exchange, the newest first. The days of other attempts are requested without a
-# wait.
+# most MOST_REMEMBERED attempts of each exchange, the newest first. The days of all other attempts may be requested
+# again at once.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days, except for the job of the autopilot: backfills from the UI and the command line, the daily
 # settlement, and repairs.
@@ -98,7 +98,7 @@ def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], s
     """Yield an attempt for each run with this tag that was requested at or after `since`, or has not finished.
 
     For each exchange, only the newest MOST_REMEMBERED runs are read. A run that was not allowed to make requests is not
-    an attempt. Its days are due again as soon as the breaker allows requests.
+    an attempt. The days of such a run are due again as soon as the breaker allows requests.
     """
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):

@@ -24,7 +24,7 @@ def storage_asset() -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python", "postgres"},
         description="Applies the settings of TimescaleDB. If `timescaledb.retention_days` is set, candles that are "
-        "older than this are deleted with their ledger rows, and are not fetched again.",
+        "older than this number of days are deleted with their ledger rows, and are not fetched again.",
         check_specs=[
             dg.AssetCheckSpec(
                 "chunks_are_sound",
@@ -68,5 +68,5 @@ def storage_schedule() -> dg.ScheduleDefinition:
         name="keep_storage",
         job=JOB,
         description="Applies the storage settings. If `timescaledb.retention_days` is set, deletes candles that are "
-        "older than this.",
+        "older than this number of days.",
     )

@@ -7,10 +7,10 @@ message when the problem ends.
 |-|-|-|
 | breaker | the exchange has been blocked for `breaker_open_minutes` (time after the last pause does not count) | 0 |
 | gaps | candles with the reason `unknown` have been missing for `gap_days`, although requested again | 12 hours |
-| live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
+| live | no series of the exchange has a candle that ended in the last `live_lag_minutes` | 15 minutes |
 | settlement | at `settled_by`, a past day of a series that Titan-10 fetches regularly is incomplete | 2 hours |
 | unfinished | a run failed at least 12 hours ago, its days are still missing, and no other run is fetching | 2 hours |
-| series | last week: changed or ambiguous market, new unit of prices, new values for most of a day, replaced file | 0 |
+| series | an event of the last week: other or ambiguous market, new price unit, rewritten day, replaced file | 0 |
 
 The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
 has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem without
@@ -65,7 +65,8 @@ DELAYS: Mapping[Kind, timedelta] = {
 }
 
 
-# A blocked exchange can cause problems of these kinds. As long as it is blocked, no new alert about them is sent.
+# A blocked exchange can cause problems of these kinds. As long as the exchange is blocked, no new alert about these
+# problems is sent.
 _EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT, Kind.UNFINISHED)
 
 Key = tuple[Kind, str]  # the kind of the problem, and the exchange
@@ -212,7 +213,7 @@ def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -
 
 
 def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert:
-    """Return the alert for a problem that this check found. It is the known alert, updated, or a new alert."""
+    """Return the alert for a problem that this check found. It is the updated known alert, or a new alert."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
     # If an address received the message about the beginning of the former problem, but not about its end, the address
@@ -276,8 +277,8 @@ def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, li
         Kind.GAPS,
         exchange,
         f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were "
-        f"requested again several times. They belong to {len(old)} slices of {_named(symbols)} between {days[0]} and "
-        f"{days[-1]}.",
+        f"requested again several times. These candles belong to {len(old)} slices of {_named(symbols)} "
+        f"between {days[0]} and {days[-1]}.",
     )
 
 

@@ -37,8 +37,8 @@ SETTLEMENT = timedelta(hours=2)
 # If the daily settlement has not stored a day this long after the end of the day, the day is repaired.
 OVERDUE = timedelta(hours=3)
 
-# If an exchange is going to delete missing candles, they are requested once more in each of these times before the
-# deletion, because the exchange possibly publishes or corrects them late.
+# Missing candles that an exchange is going to delete are requested at each of these times before the deletion, because
+# the exchange possibly publishes or corrects them late.
 LAST_CHANCES = (timedelta(hours=3), timedelta(hours=1), timedelta(minutes=20))
 
 _DAY = timedelta(days=1)

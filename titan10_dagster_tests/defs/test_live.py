@@ -63,7 +63,7 @@ def test_problems_of_a_poll_are_logged_and_shown() -> None:
     report = LiveReport("okx", failed={"BTC/USDT": "gone"}, postponed=("ETH/USDT",), error="a ban")
     assert complaints(report) == [
         "okx: a ban",
-        "okx: no time to poll ETH/USDT; the next poll begins with these symbols",
+        "okx: there was no time to poll ETH/USDT; the next poll begins with these symbols",
         "okx BTC/USDT: gone",
     ]
     shown = observation(report)
