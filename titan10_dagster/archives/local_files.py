@@ -54,7 +54,7 @@ class LocalFile:
 
 
 def list_files(path: Path) -> list[LocalFile]:
-    """Return the candle files at a path: the file itself, or the CSV files inside a zip file.
+    """Return the candle files at a path: the file itself, or the .csv and .txt files inside a zip file.
 
     Raises:
         MalformedFile: the file cannot be opened, or is a damaged zip file.

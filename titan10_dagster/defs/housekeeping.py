@@ -1,5 +1,5 @@
-"""The nightly housekeeping. It deletes old runs of polling and maintenance. It also deletes landed files some time
-after their candles were stored in the database.
+"""The nightly housekeeping. It deletes old runs of polling and maintenance, old step logs, and archive files that were
+not used for a long time. It also deletes landed files some time after their candles were stored in the database.
 
 Only runs of the jobs in `FREQUENT` are deleted. These jobs do not materialize partitions. The UI shows a partition as
 materialized only as long as the events of its run exist. Therefore the runs of backfills, settlements and repairs are

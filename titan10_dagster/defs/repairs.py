@@ -116,7 +116,7 @@ def summary(plan: RepairPlan) -> str:
     for repair in plan.repairs:
         runs.append(f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}")
     return (
-        f"{'; '.join(runs) or 'Nothing to repair now'}. Other slices with unexplained gaps or without a ledger row: "
-        f"{plan.waiting} are not due yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait "
-        f"because a breaker is open, and {plan.postponed} are above the limit of one plan."
+        f"{'; '.join(runs) or 'Nothing to repair now'}. Other slices to fetch: {plan.waiting} are not due "
+        f"yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait because a breaker is open, and "
+        f"{plan.postponed} are above the limit of one plan."
     )

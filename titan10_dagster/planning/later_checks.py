@@ -7,7 +7,8 @@ A checked slice is fetched again a day after its gaps became final, and once mor
   minute is possibly data that the exchange published late. Only recent days are checked. An exchange that publishes
   late usually does so within days, and a backfill of years must not fetch each day three times.
 
-Each check is one fetch of the slice and counts as an observation. After two checks the slice is not checked again.
+Each check is one fetch of the slice. It counts as an observation if the exchange answers completely. After two counted
+checks the slice is not checked again.
 
 If a silence crosses midnight, both days are checked together, because late candles of both days often arrive together.
 If only the first day were fetched again and its candles arrived, only a short silence after midnight would remain. This

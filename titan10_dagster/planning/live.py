@@ -1,4 +1,4 @@
-"""Decide which candles a live poll requests: the candles after the last received candle, at most one page.
+"""Decide which candles a live poll requests: at most one page, beginning with the last received candles.
 
 The ledger records the end of the polled part of each live slice. A poll continues at this end and does not have to read
 stored candles. After a pause of Titan-10, each poll fetches one page until the current time is reached.
