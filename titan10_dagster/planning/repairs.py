@@ -9,8 +9,8 @@
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-Some exchanges delete old candles. A partial or settled slice of such an exchange is also fetched once in the last three
-hours before the exchange deletes the candles that the slice is missing.
+Some exchanges delete old candles. A partial or settled slice of such an exchange is also fetched three hours, one hour
+and 20 minutes before the exchange deletes the candles that the slice is missing.
 
 `attempts.pause` computes the pauses. A run that failed before it wrote a ledger row counts as an attempt too. A run
 that was not allowed to make requests, because of a ban or an open breaker, is not an attempt.
