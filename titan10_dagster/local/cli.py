@@ -22,7 +22,8 @@ from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPT
 from titan10_dagster.local.printable import prepare_output, printable_lines
 from titan10_dagster.local.signals import bounded_end, ending_signals
 
-# These commands stop other processes after a signal, with their own time limits. Other commands end within ten seconds.
+# After a signal such as Ctrl-C, these commands stop their servers and processes, with their own time limits. All other
+# commands end within ten seconds.
 ORDERLY = ("up", "demo", "sandbox")
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class Commands(click.Group):
 
 
 def _end_without_waiting(code: int) -> NoReturn:
-    """End the process without waiting for its threads, after all `with` blocks have ended.
+    """End the process at once. The `with` blocks of the command have ended before, but its threads may still run.
 
-    There are two reasons. If an interruption comes while a ThreadPoolExecutor starts a thread, the executor does not
-    know this thread. Then the thread never ends, and Python would wait for the thread forever. If the interruption
-    comes inside an `exec`, for example while a module with dataclasses is imported, Python would kill itself by SIGINT,
-    and the command would have no exit code.
+    A normal end of Python has two problems after an interruption. First, if the interruption comes while a
+    ThreadPoolExecutor starts a thread, the executor does not know this thread. Then the thread never ends, and Python
+    waits for the thread forever. Second, if the interruption comes inside an `exec`, for example while a module with
+    dataclasses is imported, Python kills itself by SIGINT. Then the command has no exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -81,7 +82,7 @@ def _interrupt(*_: object) -> None:
 
 
 def say(sentence: str) -> None:
-    """Print a message to standard error; standard output is for results."""
+    """Print a message to standard error, because standard output is for results."""
     click.echo(printable_lines(sentence), err=True)
 
 
@@ -148,7 +149,7 @@ def migrate() -> None:
 @main.command("import", epilog=EXIT_CODES)
 @click.argument("exchange")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--symbol", help="Symbol of the files. Default: as in the file names, such as XBTUSD_1.csv.")
+@click.option("--symbol", help="Symbol of the files. Default: the symbol in each file name, such as XBTUSD_1.csv.")
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -212,7 +213,7 @@ def backfill(
     """Fetch, check and store days of an EXCHANGE, with the same assets, partitions and checks as in the UI.
 
     Settled days are not fetched again, except with --refresh. If a backfill is interrupted or killed, the same command
-    continues it. The exit code is 1 if the exchange may have some of the missing candles.
+    continues it. The exit code is 1 if a day failed, or if the exchange may have some of the missing candles.
     """
     from titan10_dagster.local.commands.backfill import Request, run_backfill, show_forecast
 
@@ -262,7 +263,7 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
 @click.option(
-    "--out", "folder", metavar="FOLDER", callback=folder_of_files, required=True, help="Folder for one file per symbol."
+    "--out", "folder", metavar="FOLDER", callback=folder_of_files, required=True, help="Folder for the files."
 )
 @click.option(
     "--as-of",
@@ -331,7 +332,11 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     help="Share of the settled days to compare, drawn from all symbols together; 1 compares all days.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of the random choice; one seed chooses the same days."
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the random choice. The same seed chooses the same days.",
 )
 @json_option
 def reconcile(
@@ -358,9 +363,9 @@ def reconcile(
 @click.option("--test", is_flag=True, help="Send a test message to every URL of alerts.urls.")
 @json_option
 def alerts(test: bool, as_json: bool) -> None:
-    """Show problems that need you. Recipients: `alerts.urls`.
+    """Show problems that need you. Titan-10 also sends these problems to the recipients in `alerts.urls`.
 
-    With --test the exit code is 1 if a service did not accept the message.
+    With --test, no problem is shown, and the exit code is 1 if a service did not accept the test message.
     """
     from titan10_dagster.local.commands.alerts import send_test, show_alerts
 
@@ -381,8 +386,8 @@ def load_settings() -> Settings:
 def _settings() -> tuple[Settings, Path]:
     """Return the settings and the project folder.
 
-    Also set up logging: warnings are logged in the format of the setting logs.format. Print a warning if files with
-    secrets can be read by other accounts.
+    Also set up logging: warnings are logged in the format of the setting logs.format. If other accounts can read files
+    with secrets, print a warning.
     """
     from titan10_dagster import logs, settings, settings_files
 

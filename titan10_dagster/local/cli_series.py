@@ -53,7 +53,7 @@ def rename(exchange: str, symbol: str | None, to_exchange: str | None, to_symbol
 def drop(exchange: str, symbol: str, yes: bool) -> None:
     """Delete all series of a SYMBOL of an EXCHANGE, after showing what will be deleted and asking for confirmation.
 
-    Without --yes and without a terminal nothing is deleted. The exit code is 1 if nothing was deleted.
+    If standard input is not a terminal, use --yes. The exit code is 1 if nothing was deleted.
     """
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import drop_series

@@ -1,7 +1,8 @@
 """The checks of `titan10 doctor`. The checks create no file and no table, and they start no server.
 
 Each check returns findings: what was found, and what to do about a problem. `quick_findings` runs the fast checks that
-make no request to an exchange. `titan10 up` shows the problems and warnings of these fast checks.
+make no request to an exchange. `titan10 up` shows the problems and warnings that these fast checks find, except those
+about alerts.
 """
 
 from __future__ import annotations
@@ -190,11 +191,11 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
     except Titan10Error as error:
         missing = re.search(r"timescaledb-(\d+\.\d+\.\d+)", str(error))
         if missing is not None and UPGRADE_TIMESCALEDB in str(error):
-            # PostgreSQL runs no statement in this database now, so the other checks are skipped.
+            # Without this library, PostgreSQL runs no statement in this database. So the other checks are skipped.
             found = f"The server does not have the TimescaleDB library {missing[1]} that the extension needs."
             yield Finding("timescaledb", Level.PROBLEM, found, f"{UPGRADE_TIMESCALEDB}.")
             return
-        advice = "Check that the server runs, and the host, port, user, password and database in database.url."
+        advice = "Check that the server runs. Check the host, port, user, password and database in database.url."
         yield Finding("database", Level.PROBLEM, f"{error}", advice)
         return
     with closing(connection):
@@ -229,10 +230,10 @@ def _version(connection: Connection) -> Finding:
 
 def _encoding(connection: Connection) -> Finding:
     (encoding,) = _row(connection, "SHOW server_encoding")
-    if encoding in ("UTF8", "SQL_ASCII"):  # with SQL_ASCII the server stores the bytes unchanged, and they are UTF-8
+    if encoding in ("UTF8", "SQL_ASCII"):  # with SQL_ASCII the server keeps all bytes, and Titan-10 sends UTF-8
         return Finding("encoding", Level.OK, f"The encoding of the database is {encoding}.")
     advice = "Create a database with TEMPLATE template0 ENCODING 'UTF8', and set database.url to this database."
-    found = f"The encoding of the database is {encoding}: symbols with other characters cannot be stored."
+    found = f"The encoding of the database is {encoding}: symbols with characters outside {encoding} cannot be stored."
     return Finding("encoding", Level.WARNING, found, advice)
 
 
@@ -288,10 +289,10 @@ def _rights(connection: Connection) -> Finding:
 
 
 def _session(connection: Connection) -> Finding:
-    """Check that a session keeps its settings and locks. A connection pooler may discard settings and locks."""
+    """Check that a session keeps a setting. A connection pooler may discard the settings and the locks of a session."""
     (limit,) = _row(connection, "SELECT setting FROM pg_settings WHERE name = 'lock_timeout'")
     if limit == SESSION["lock_timeout"]:
-        return Finding("session", Level.OK, "The settings of a session last: no connection pooler discards them.")
+        return Finding("session", Level.OK, "A session keeps its settings: no connection pooler discards them.")
     advice = "Set database.url to the server itself, without a connection pooler in between."
     return Finding("session", Level.PROBLEM, "A connection pooler discards the settings of a session.", advice)
 
@@ -344,7 +345,7 @@ def _dagster_tables(url: str) -> Finding:
 
 
 def _row(connection: Connection, query: str) -> tuple[Any, ...]:
-    # the rows of this cursor have no column names
+    # this cursor returns plain tuples; the default cursor returns rows with column names
     with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
         cursor.execute(query)
         return cursor.fetchone() or ()

@@ -1,6 +1,6 @@
 """Creates the folders below the folder of the setting `data`.
 
-Other accounts cannot read new folders, because the folders contain passwords, logs and sockets.
+The folders contain passwords, logs and sockets. Therefore other accounts cannot read a folder that this module creates.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def main() -> None:
         _end("Interrupted. Nothing was done.")
     try:
         command()
-    except KeyboardInterrupt:  # a command handles signals itself; this signal came before its start or after its end
+    except KeyboardInterrupt:  # a command handles signals itself, so this signal came before or after the command
         _end("Interrupted.")
     finally:
         # The command has ended. While Python frees its modules, SIGTERM and SIGHUP must not change the exit code.

@@ -1,4 +1,4 @@
-"""Reports on standard error the error that ends a command."""
+"""Reports an error that ended a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 def report(error: BaseException, say: Callable[[str], None]) -> int:
     """Report the error, and return the exit code. Only unexpected errors are reported with a stack trace."""
     if isinstance(error, Titan10Error):
-        # The text may say that a request is repeated. This is not true any more, because the command has ended.
+        # The text may promise that a request is repeated. This is not true, because the command has ended.
         say(f"Error: {without_promises(f'{error}', ' Run the same command again later.')}")
         return exit_code(error)
     if isinstance(error, OSError) and error.errno in FULL:

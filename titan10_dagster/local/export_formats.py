@@ -50,7 +50,7 @@ class Format:
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
     def write(self, path: Path, tables: Iterable[pa.Table], about: Mapping[str, Any] | None = None) -> bool:
-        """Write the tables to one file, and replace an existing file. If no table has a row, return False.
+        """Write the tables to one file, and replace an existing file. If no table has a row, only return False.
 
         `about`: JSON values for the key `titan10` of the schema's metadata. A CSV file has no metadata.
         """
@@ -113,7 +113,8 @@ def _vectorbt(table: pa.Table) -> pa.Table:
 def _csv(table: pa.Table) -> pa.Table:
     """Return the table with times in seconds and numbers as plain decimals.
 
-    By itself, pyarrow writes numbers from 1e10 on with an exponent. Many programs do not accept an exponent.
+    By default, pyarrow writes very large and very small numbers with an exponent, such as 1e+10 and 1e-7. Many programs
+    do not accept an exponent.
     """
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
     for number, field in enumerate(table.schema):

@@ -48,7 +48,7 @@ BACKFILL = """query ($id: String!) {
 
 
 class GraphQLError(Titan10Error):
-    """The UI answered with an error, or did not answer."""
+    """The UI answered with an error, or the UI did not answer."""
 
 
 def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
@@ -126,9 +126,9 @@ def materialized(url: str, assets: Iterable[Sequence[str]]) -> dict[tuple[str, .
 
 
 def failed_checks(url: str) -> list[str]:
-    """Return the asset checks that failed for any partition, as a warning or an error.
+    """Return the asset checks that failed for at least one partition. A check that only warns counts too.
 
-    The texts have the form `binance/candles complete`.
+    Each text has the form `binance/candles complete`.
     """
     failed = []
     for node in run_query(url, CHECKS)["assetNodes"]:

@@ -84,7 +84,7 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Apply the migrations of Titan-10. If Dagster uses the same database, create the schema of its tables.
+    """Apply the migrations of Titan-10. If Dagster uses the same database, create the schema of Dagster's tables first.
 
     Then write the preferred exchanges and the TimescaleDB policies of the settings into the database. Return the names
     of the applied migrations.

@@ -86,7 +86,7 @@ class EmbeddedPostgres:
             self._end_if_unused()
 
     def end_if_unused(self) -> None:
-        """Stop the server if no process uses it, for example because all of its users were killed."""
+        """Stop the server if no process uses it, for example because all processes that used the server were killed."""
         with self._alone():
             self._end_if_unused()
 

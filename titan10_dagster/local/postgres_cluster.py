@@ -70,7 +70,7 @@ class ClusterFiles:
 
     @property
     def log(self) -> Path:
-        """The server's log since its last start. The log of the server that ran before is `server.log.1`."""
+        """The log of the last start. The file `server.log.1` is the log of the server that ran before this start."""
         return self.folder / "server.log"
 
     def initialise(self) -> None:

@@ -17,7 +17,8 @@ from titan10_dagster.operate import process_ids
 
 START_SECONDS = 60  # limit of a start, including crash recovery
 STOP_SECONDS = 20
-_READY = "database system is ready to accept connections"  # this line is in the log of a server that was ready
+# PostgreSQL logs this line when it becomes ready. A log without this line belongs to a start that failed.
+_READY = "database system is ready to accept connections"
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process id of a log line
 
 
@@ -45,7 +46,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start the server.
 
-        Try again if another program took the port meanwhile, or if children of a crashed server are still ending.
+        If another program has just taken the port, or if children of a crashed server are still ending, try again.
 
         Raises:
             DatabaseUnavailable: the server does not start; the text contains the end of its log.
@@ -65,7 +66,7 @@ class ServerProcess:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop the server, if it runs, in fast mode. If it has not stopped after 20 s, use the immediate mode."""
+        """Stop the server, if it runs. Use the fast mode first, and the immediate mode after 20 s."""
         if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
             self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
 
@@ -77,8 +78,8 @@ class ServerProcess:
     def wait_while_starting_or_stopping(self) -> None:
         """Wait while a server runs but is not ready, for at most START_SECONDS.
 
-        The caller holds the lock under which servers are started and stopped, so no other process starts or stops this
-        server now. Probably, the process that started or stopped the server was killed.
+        A process takes a lock before it starts or stops a server. The caller holds this lock, so no other process
+        starts or stops the server now. Probably, the process that started or stopped the server was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:
@@ -103,9 +104,9 @@ class ServerProcess:
         self._files.configure(port)
 
     def _begin_log(self) -> None:
-        """Begin a log for this start, and keep the log of the last server that ran.
+        """Begin a log for this start. Keep the old log only if it belongs to a server that became ready.
 
-        The log of the last server shows why the server died, even if many starts fail afterwards.
+        So the kept log shows why the last ready server died, even if many starts fail afterwards.
         """
         log = self._files.log
         if _READY in self._log_of_this_start():
@@ -121,7 +122,7 @@ class ServerProcess:
         return self._files.run("pg_ctl", action, "-D", str(self._files.cluster), "-s", "-w", *arguments)
 
     def _remove_stale_pid(self) -> None:
-        """Remove a crashed server's postmaster.pid if its process id belongs to another process now.
+        """Remove postmaster.pid if a crashed server left the file, and its process id now belongs to another process.
 
         PostgreSQL itself detects an unused process id, but treats any process of its own account as a server.
         """

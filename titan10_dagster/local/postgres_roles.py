@@ -23,8 +23,8 @@ from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.store.database import Cursor, Database
 
 SUPERUSER = "postgres"
-# The functions for advisory locks that every role may call. A role could use them to hold a lock for which Titan-10
-# waits.
+# Selects the functions for advisory locks that every role may call. With these functions, any role could hold a lock
+# for which Titan-10 waits.
 _ADVISORY = """
 SELECT oid::regprocedure::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
@@ -67,8 +67,8 @@ def separate_superuser_password(
     """
     if file.exists():
         return file.read_text()
-    # The password is written to a file before it is set in the server. So it is not lost if the process is killed after
-    # it was set.
+    # The password is first written to a file and then set in the server. If the process is killed after this, the
+    # password is not lost.
     unfinished = file.with_name(f"{file.name}.new")
     if not unfinished.exists():
         write(unfinished, secrets.token_urlsafe(24))

@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 CUT_SECONDS = 3.0  # if a server does not end a statement within this time, the server counts as dead
 END_SECONDS = 8.0  # seconds from the signal to the forced end of the process
-FAREWELL_SECONDS = 1.5  # seconds for each function that is called before the forced end
+FAREWELL_SECONDS = 1.5  # seconds; the longest wait for each function that is called before the forced end
 TICK_SECONDS = 0.2
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 FORCED = (
@@ -54,8 +54,8 @@ def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
 def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     """Limit the time in which the command ends after a signal.
 
-    `is_bounded` is called after the signal. If it returns False, the time is not limited. If the context is opened in
-    another thread than the main thread, it does nothing.
+    `is_bounded` is called after the signal. If it returns False, the time is not limited. If another thread than the
+    main thread opens the context, the context has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -89,7 +89,10 @@ def _watch(reading: int, over: threading.Event, say: Say, is_bounded: Callable[[
 
 
 def _end(over: threading.Event, say: Say) -> None:
-    """Cancel all statements. Cut connections that stay busy for CUT_SECONDS. End the process after END_SECONDS."""
+    """Cancel all statements, and cut connections that stay busy for CUT_SECONDS.
+
+    If the command has not ended after END_SECONDS, end the process.
+    """
     began = time.monotonic()
     busy_since: dict[object, float] = {}
     running_statements.cancel_statements()

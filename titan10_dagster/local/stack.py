@@ -3,8 +3,8 @@
 The code server starts first: if the daemon cannot reach the code server, the daemon marks the server's runs as failed.
 For the same reason the daemon is paused while no code server runs. A process that dies is started again after a pause,
 and the pause grows with each death. Each process has its own process group. When a process ends, all processes that it
-started are ended too, including runs. If this process is killed, a watchdog ends the groups. Dagster's run retries
-launch the killed runs again, and these runs continue where they stopped.
+started are ended too, including runs. If the process of `titan10 up` is killed, a watchdog ends all groups. Dagster
+launches the killed runs again (run retries), and these runs continue where they stopped.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Stack:
         return self._database.url
 
     def ask_to_stop(self) -> None:
-        """Ask `watch`, or a running `start`, to return. This is safe in a signal handler."""
+        """Ask `watch`, or a running `start`, to return. A signal handler can call this method safely."""
         self._stopping.set()
 
     def announce(self) -> None:
@@ -120,7 +120,7 @@ class Stack:
             daemon.go_on()
 
     def stop(self) -> None:
-        """End everything in bounded time.
+        """End everything within a limited time.
 
         The order is: the processes that launch runs, the code server with its runs, the database.
 
@@ -197,8 +197,8 @@ class Stack:
             self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
         if not child.pauses.are_over(time.monotonic()):
             return
-        # If the new process has ended, it is started again after a longer pause. If it only does not answer in time, it
-        # keeps running.
+        # ProcessFailed needs no handling. A new process that has ended is started again after a longer pause. A new
+        # process that runs but does not answer in time keeps running.
         with suppress(ProcessFailed):
             self._launch([child])
 

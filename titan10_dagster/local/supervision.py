@@ -44,7 +44,7 @@ class Pauses:
     """
 
     started: float = 0.0
-    deaths: int = 0  # the number of deaths in a row
+    deaths: int = 0  # the number of deaths without a run of more than SETTLED_SECONDS in between
     resume_at: float = 0.0
 
     def note_start(self, now: float) -> None:
@@ -64,7 +64,8 @@ class Pauses:
 class Watchdog:
     """A helper process, with the program watchdog.py.
 
-    If the current process is killed, the helper kills the watched process groups, and then runs the command `then`.
+    If the current process is killed, the helper kills the watched process groups, and then runs the command `then`. If
+    no group is watched at this time, the helper does not run the command.
     """
 
     def __init__(self, then: Sequence[str] = ()) -> None:
@@ -215,7 +216,7 @@ def _has_members(process: subprocess.Popen[bytes]) -> bool:
 
 
 def rotate(log: Path, limit: int = LOG_BYTES) -> None:
-    """If a log is too long, copy it to *.1 and empty it. Its writers are not affected, because they append."""
+    """If a log is too long, copy the log to *.1 and empty it. Its writers can go on, because they only append."""
     if not log.exists() or log.stat().st_size < limit:
         return
     ensure_private_file(log.with_suffix(f"{log.suffix}.1")).write_bytes(log.read_bytes())

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# The modules that repeat a statement, a call or a step after a failure. Before such a module waits, it logs the reason
-# as a warning.
+# The modules that repeat a statement, a call or a step after a failure. Each of these modules logs the reason as a
+# warning before it waits.
 LOGGERS = (
     "titan10_dagster.dagster_internals.patience",
     "titan10_dagster.defs.step_errors",

@@ -1,9 +1,9 @@
 """Kills process groups after the parent process has ended, even if SIGKILL ended the parent process.
 
-The script reads lines from standard input: `+<process group>` adds a group to its list, and `-<process group>` removes
-a group. The input ends when the parent process ends. If groups are still in the list then, the script kills them and
-runs the command given in its arguments. The script imports only the standard library, so that it starts quickly and
-needs little memory.
+The script keeps a list of process groups. It reads lines from standard input: `+<process group>` adds a group, and
+`-<process group>` removes a group. The input ends when the parent process ends. If groups are still in the list at this
+time, the script kills these groups and runs the command given in its arguments. The script imports only the standard
+library, so that it starts quickly and needs little memory.
 """
 
 from __future__ import annotations

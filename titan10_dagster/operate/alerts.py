@@ -1,8 +1,8 @@
 """Checks for problems, stores alerts and sends notifications. The sensor `send_alerts` uses this module.
 
-A notification counts as sent when its service has accepted it. This is stored immediately afterwards. A notification is
-sent again if the process is killed between these two steps, or if the service accepts the notification only after the
-time limit of `deliver`.
+A notification counts as sent when the service has accepted the notification. The database records this immediately
+afterwards. A notification is sent twice in two cases: if the process is killed before the record is written, or if the
+service accepts the notification only after the time limit of `deliver`.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, N
 class AlertReport:
     """The result of one check for problems.
 
-    `open`: the number of alerts that were open. `sent`: the number of notifications that services accepted. `failed`:
-    the number of notifications that could not be delivered.
+    `open`: the number of open alerts, including ended problems whose end was not yet reported. `sent`: the number of
+    notifications that services accepted. `failed`: the number of notifications that could not be delivered.
     """
 
     open: int
@@ -77,7 +77,7 @@ def conditions(
     failed: Iterable[FailedRequest] = (),
     under_way: Collection[str] = (),
 ) -> list[Condition]:
-    """Return the problems that exist at `now`. They are found in the database, without a request to an exchange.
+    """Return the problems that exist at `now`. The function reads the database, and sends no request to an exchange.
 
     `failed`: the days of failed runs. `under_way`: the exchanges for which a run or a backfill fetches days now. Repair
     runs do not count.
@@ -187,11 +187,11 @@ def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list
 def _unsettled(
     titan10: IngestContext, recent: LedgerDays, to_be_settled: Collection[date], listed: Collection[str]
 ) -> list[Slice]:
-    """Return the slices of listed symbols that the daily settlement should have completed.
+    """Return the unsettled slices of listed symbols that the daily settlement should have completed.
 
-    The settlement is responsible for a series from the first day that was fetched before the end of the next day.
-    Slices of earlier days are left out, because backfills and not the settlement fetch history. `recent`: the ledger of
-    the exchange's last days. `to_be_settled`: the days to return. `listed`: the listed symbols.
+    For each series, the daily settlement begins with the first day that was fetched before the end of the next day.
+    Slices of earlier days are left out, because backfills fetch them. `recent`: the ledger of the exchange's last days.
+    `to_be_settled`: the days of the slices to return. `listed`: the symbols that the exchange lists.
     """
     unsettled = []
     for slice_ in recent.unsettled():
@@ -209,15 +209,15 @@ def _unsettled(
 
 
 def _polled_until(recent: LedgerDays, now: datetime) -> datetime | None:
-    """Return the end of the exchange's newest candle of yesterday and today, or None.
+    """Return the time up to which candles of at least one series were fetched. Only yesterday and today are checked.
 
-    `recent`: the ledger of the exchange's last days.
+    Return None if nothing was fetched for these days. `recent`: the ledger of the exchange's last days.
     """
     ends = []
     for slice_, row in recent.ledger.items():
         if slice_.day < now.date() - _DAY:
             continue
-        # A live slice has candles only up to the last poll, and not up to the end of its day.
+        # A live slice is fetched up to the last poll, and any other slice up to the end of its day.
         ends.append(row.covered_until if row.state == SliceState.LIVE else slice_.end)
     return max(ends, default=None)
 

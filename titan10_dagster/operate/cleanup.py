@@ -1,13 +1,13 @@
 """Removes old files from the landing zone and from the cache of archive files.
 
-Four kinds of files are removed: landed files after their candles were stored in the database, old evidence (replaced
-and unreadable landed files), files of interrupted writes, and archive files that were not used for a long time or do
-not fit into the cache.
+Four kinds of files are removed: old landed files, old evidence (replaced and unreadable landed files), files of
+interrupted writes, and archive files from the cache. Archive files are removed if they were not used for a long time,
+or if the cache is too large.
 
-An old landed file is removed in two cases. In the first case, its fetch or a later fetch has settled the slice in the
-ledger. The transaction that settles a slice also stores its candles. This case includes days before the exchange's
-`start`. In the second case, the settings do not keep candles of its day any more. A replaced file is removed only if
-all its valid candles are stored.
+An old landed file is removed in two cases. In the first case, the fetch of the file or a later fetch has settled the
+slice in the ledger. The transaction that settles a slice also stores the candles. This case includes days before the
+exchange's `start`. In the second case, the settings no longer keep candles of the file's day. A replaced file is
+removed only if all its valid candles are stored.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from titan10_dagster.settings import HousekeepingSettings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import retrying
 
-MOST_FILES = 50_000  # largest number of files that are removed in one night; the next night continues
-_TEMPORARY_DAYS = 1  # a write takes milliseconds, so older temporary files come from interrupted writes
+MOST_FILES = 50_000  # largest number of landed files to remove in one night; the rest is removed in the next nights
+_TEMPORARY_DAYS = 1  # a write takes milliseconds, so a temporary file of this age comes from an interrupted write
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 def clear_archives(titan10: IngestContext) -> Freed:
     """Remove archive files from the cache that were not used for a long time or do not fit into the allowed size.
 
-    If a removed file is needed again, it is downloaded again. Return the number and size of the removed files.
+    A run that needs a removed file downloads it again. Return the number and size of the removed files.
     """
     keep, freed = titan10.settings.housekeeping, Freed()
     files = superfluous(
@@ -108,8 +108,8 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
     """Yield the landed files that are not needed any more.
 
-    Either the fetch of the file or a later fetch has settled the slice, or the settings do not keep candles of this
-    day.
+    A file is not needed in two cases: the fetch of the file or a later fetch has settled the slice, or the settings no
+    longer keep candles of the file's day.
     """
     records = {}
     for file in landed:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 log = logging.getLogger(__name__)
 
-LONGEST = 30.0  # seconds for all notifications of one tick of the sensor; Dagster allows sixty seconds for a tick
+LONGEST = 30.0  # time limit in seconds for all notifications of one sensor tick; Dagster allows a tick sixty seconds
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def deliver(
 
     The notifications for a URL are sent in order. If a service does not accept a notification, the later notifications
     for its URL are not sent. The function yields each URL and notification as soon as the service has accepted the
-    notification. It stops after `seconds`. A notification that is being sent at this time possibly arrives, but is not
-    yielded.
+    notification. The function ends after `seconds` at the latest. A notification that is being sent at this time is not
+    yielded, but the service possibly accepts it later.
     """
     accepted: Queue[tuple[str, Notification | None]] = Queue()
     waiting = {url for url, notifications in outgoing.items() if notifications}
@@ -68,7 +68,7 @@ def deliver(
 
 
 def scheme(url: str) -> str:
-    """Return the part of a URL that can be shown: the name of the service. The rest is possibly secret."""
+    """Return the name of the service: the part of the URL before `://`. The rest may be secret, so do not show it."""
     return url.partition("://")[0]
 
 
@@ -112,7 +112,7 @@ def _apprise() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise
 
-        # The first call of `add` imports all services. It is made here, where their warnings are ignored.
+        # The first call of `add` imports the modules of all services. Here, the warnings of these modules are ignored.
         apprise.Apprise().add("json://localhost")
     return apprise
 

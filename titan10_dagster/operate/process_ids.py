@@ -1,6 +1,6 @@
 """Functions that identify processes of this machine.
 
-After a process has ended, the system can give its id to a new process. Then the start times of both processes differ.
+After a process has ended, the system can give the same id to a new process. The start times then differ.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def start_time(pid: int) -> str:
 def machine() -> str:
     """Return an identifier of the machine: the boot id of the system, and the namespace of the process ids.
 
-    Two processes that run at the same time with the same identifier of the machine have different process ids. The host
-    name is not sufficient, because it can change, and other machines can have the same host name. The host name is used
-    only if the system does not report the boot id and the namespace.
+    If two running processes have the same machine identifier, their process ids differ. A host name does not guarantee
+    this, because host names can change, and other machines can have the same name. The host name is used only if the
+    system does not report the boot id and the namespace.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

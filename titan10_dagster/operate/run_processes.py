@@ -1,8 +1,8 @@
 """Identifies the process that executes a run, and checks whether this process is still alive.
 
-A process of this machine is identified by its id and its start time. For a process of another machine, a lock in the
-database of Dagster's runs shows whether the process is alive. Every process that can read the runs can check this lock.
-A recreated container counts as another machine.
+A process of this machine is identified by its id and its start time. A process of another machine holds a lock in the
+database of Dagster's runs while it is alive. Every process that can read the runs can check this lock. A recreated
+container counts as another machine.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def this_process() -> str:
 def visible_to_other_machines(url: str | None) -> Iterator[None]:
     """Hold a lock while the context is open. The lock shows other machines that this process is alive.
 
-    `url`: the database of Dagster's runs. It is None if the runs are not in PostgreSQL. Then no lock is held.
+    `url`: the database of Dagster's runs. If the runs are not in PostgreSQL, `url` is None and no lock is held.
     """
     with present(url, this_process()) if url else nullcontext():
         yield
 
 
 def is_alive(tag: str, url: str | None) -> bool:
-    """Return whether the process in the value of PROCESS_TAG is alive.
+    """Return whether a process is alive. `tag`: the value of PROCESS_TAG that describes this process.
 
-    For a process of another machine, the function needs half a minute to return False. If `url` is None, processes of
-    other machines count as alive.
+    The function needs half a minute to return False for a process of another machine. `url`: see
+    `visible_to_other_machines`. If `url` is None, processes of other machines count as alive.
     """
     _, pid, started, *where = tag.split(" ")
     if where == [machine()]:

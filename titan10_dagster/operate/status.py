@@ -1,4 +1,4 @@
-"""Determines the health of each exchange. The asset `system/health` and `titan10 status` show it."""
+"""Determines the health of each exchange, for the asset `system/health` and the command `titan10 status`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class ExchangeHealth:
         requests: the number of requests of all runs and polls since `counted_since`.
         counted_since: the start of the last full hour.
         budget_used: `requests`, divided by the number of pages that the full pace allows since `counted_since`.
-        live_lag: the time since the end of the newest polled candle, for the series that is furthest behind. None if no
-            series was polled since yesterday. A thinly traded pair can lag behind without a problem.
-        freshest_lag: the same time for the series that is furthest ahead.
+        live_lag: how long ago the newest polled candle ended, for the series that is furthest behind. None if no series
+            was polled since yesterday. A thinly traded pair can be far behind without a problem.
+        freshest_lag: how long ago the newest polled candle ended, for the series that is least behind.
         unlisted: configured symbols that the exchange does not trade. Their days do not count as missing history.
-        events: a sentence for each event of a series in the last week, such as a changed market, a break, or a
-            rewritten day.
+        events: a sentence for each event of a series in the last week that starts an alert, such as a changed market or
+            a break.
     """
 
     exchange: str

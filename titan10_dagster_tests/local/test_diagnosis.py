@@ -160,7 +160,7 @@ def test_4_a_database_of_another_encoding(site: Site, postgres_url: str) -> None
         execute(postgres_url, f"DROP DATABASE {name}")
     assert (level, found) == (
         "warning",
-        "The encoding of the database is LATIN1: symbols with other characters cannot be stored.",
+        "The encoding of the database is LATIN1: symbols with characters outside LATIN1 cannot be stored.",
     )
     assert "ENCODING 'UTF8'" in advice
 

@@ -65,7 +65,7 @@ class Request:
 
 @dataclass
 class Tally:
-    """The counts of the data that were fetched so far. `spent`: the cost of each source."""
+    """What was fetched so far. `spent`: the real cost, by source."""
 
     slices: int = 0
     rows: int = 0
@@ -79,7 +79,7 @@ class Tally:
 
     @property
     def all_requests(self) -> int:
-        """The number of requests, including requests for slices that did not land because the fetch failed."""
+        """The number of requests. Requests for slices whose fetch failed count too."""
         return max(self.requests, self.spent.get(Source.REST, Cost()).requests)
 
     def add_spent(self, spent: Costs) -> None:
@@ -87,7 +87,7 @@ class Tally:
 
 
 class Files(ProgressColumn):
-    """A progress column: the number of read archive files, the number of files to read, and the download speed."""
+    """A progress column: how many of the archive files were read, and the download speed."""
 
     def render(self, task: Task) -> Text:
         wanted, files, downloaded = (task.fields[name] for name in ("wanted", "files", "downloaded"))
@@ -106,7 +106,7 @@ class Rate(ProgressColumn):
 def run_backfill(
     settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool, more: Mapping[str, Any] | None = None
 ) -> int:
-    """Run the backfill, print its result and return the exit code. `more`: further fields of the JSON document."""
+    """Run the backfill, print its result and return the exit code. `more`: other fields for the JSON document."""
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))
         forecast, tally = _forecast(titan10, request), Tally()
@@ -199,7 +199,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[TextIO]:
-    """Yield the log file, opened for appending. If closing the file fails, the backfill's result is still used."""
+    """Yield the log file, opened for appending. If the file cannot be closed, the command still reports its result."""
     file = ensure_private_file(path).open("a")
     try:
         yield file
@@ -210,7 +210,11 @@ def _log_file(path: Path) -> Iterator[TextIO]:
 
 @dataclass
 class _Watch:
-    """The counts of landed rows and downloaded files for the progress bar. Several threads call its methods."""
+    """The counts for the progress bar. Several threads call the methods.
+
+    `rows`: the fetched rows. `files`: the archive files that were read. `downloaded`: the bytes of these files, without
+    files from the cache.
+    """
 
     progress: Progress
     task: TaskID
@@ -317,7 +321,7 @@ def _sentences(report: dict[str, Any]) -> str:
 
 
 def _reasons(symbols: Mapping[str, str]) -> str:
-    """Return the reasons why symbols failed. `symbols`: the error of each symbol."""
+    """Return the errors of the failed symbols as one text. `symbols`: the error of each failed symbol."""
     reasons = [_for_terminal(error) for error in symbols.values()]
     if any(without_promises(error) != error for error in symbols.values()):
         reasons.append("Run the same command again later.")
@@ -325,18 +329,16 @@ def _reasons(symbols: Mapping[str, str]) -> str:
 
 
 def _for_terminal(error: str) -> str:
-    """Return the text of a run's error without two parts.
+    """Return the text of a run's error without two sentences that are not true here.
 
-    The parts are the promise to repeat a request, because the command has ended, and the advice for users of the UI.
+    One sentence promises that a request is repeated, but the command has ended. The other sentence is advice for users
+    of the UI.
     """
     return without_promises(error).removesuffix(f" {LAUNCH_AGAIN}")
 
 
 def _advice(report: dict[str, Any]) -> str:
-    """Return advice about failed runs.
-
-    The advice is empty if all failed runs would fail again in the same way.
-    """
+    """Return advice about failed runs, or an empty text if all failed runs would fail again in the same way."""
     if report["permanent"]:
         return ""
     when = " when the exchange serves this machine again," if report["exit_code"] == SHUT_OUT else ""

@@ -1,4 +1,4 @@
-"""`titan10 demo`: an offline backfill of sandbox exchanges, and a proof that its result is right, in one minute.
+"""`titan10 demo`: an offline backfill of sandbox exchanges, and a check of every stored candle, in a minute.
 
 The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
 backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
@@ -54,7 +54,7 @@ TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of 15m candles, but only 
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
 ARCHIVED = "binance"  # older days of Binance come from its archive; a daily file appears 33 hours after its day ends
-UI_PORT = 3000  # preferred port; if it is taken, the next free port
+UI_PORT = 3000  # preferred port; if another program uses it, the demo takes the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
 UNDER_WAY = {"REQUESTED", "CANCELING"}
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def run_demo(say: Say) -> int:
-    """Run the demo. Return 0 if it found no problem; see `_faults`."""
+    """Run the demo, and print its result. Return 0 if the demo found no problem, otherwise 1."""
     project = titan10_settings.home()
     folder = demo_folder(project)
     _empty(folder, say)
@@ -137,7 +137,7 @@ def _empty(folder: Path, say: Say) -> None:
 
 @contextmanager
 def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Run the sandbox as a process, with each exchange on a free port. Yield the URLs by exchange."""
+    """Run the sandbox as a process, with each exchange on a free port. Yield the URL of each exchange."""
     log = folder / "logs" / "sandbox.log"
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / REQUESTS_LOG)]
     for exchange in QUOTES:
@@ -155,7 +155,7 @@ def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 def _announced(log: Path) -> dict[str, str]:
-    """Return the URLs that the sandbox has logged so far, by exchange."""
+    """Return the URL of each exchange that the sandbox has logged so far."""
     lines = log.read_text().splitlines() if log.exists() else []
     urls = {}
     for line in lines:
@@ -193,8 +193,9 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
 def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date], db: Database) -> dict[str, str]:
     """Wait for the backfill and show its progress.
 
-    Return the status of each run, by the run's id. The daemon updates the status of a backfill only every half minute.
-    Therefore the wait ends as soon as each run has ended and every slice is settled in the ledger.
+    Return the status of each run, by the run's id. The wait ends when the backfill has ended. The daemon updates the
+    status of a backfill only every half minute. Therefore the wait also ends when all runs have ended and every slice
+    is settled in the ledger.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     with _progress(settings, wanted) as show:
@@ -262,7 +263,7 @@ def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Ver
 
 
 def _excused(db: Database, series: Series, absent: pd.Series) -> Any:
-    """Return a mask of `absent`. It is True for candles that, according to the ledger, are no longer served."""
+    """Return a mask of `absent`. It is True for candles that the exchange no longer serves, according to the ledger."""
     excused = np.zeros(len(absent), dtype=bool)
     for found in ledger.gaps(db, series.exchange, symbol=series.symbol, reasons=[Reason.BEYOND_HORIZON]):
         excused |= ((absent >= found.gap.start) & (absent < found.gap.end)).to_numpy()

@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of candles of `timeframe`: `series` itself, or its rollup if the timeframes differ."""
+    """The origin of candles of `timeframe`: the stored `series`, or its rollup if the series has another timeframe."""
 
     series: Series
     timeframe: str
@@ -94,8 +94,8 @@ class Exported:
     """The result of the export of a series.
 
     `path` is None if there was no candle to write. `holed`: the number of rollup candles with missing minutes.
-    `completeness` counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: a JSON
-    object for each stretch of time in which the candles came from a candle file. All other candles came by REST.
+    `completeness` counts candles of the stored series: 1m candles if the file contains a rollup. `files`: a JSON object
+    for each stretch of time in which the candles came from a candle file. All other candles came by REST.
     """
 
     symbol: str
@@ -109,10 +109,11 @@ class Exported:
 
 
 def run_export(settings: Settings, request: Request, say: Say, *, now: datetime, as_json: bool) -> int:
-    """Write a file for each symbol, print what is in it, and return the exit code: 1 if a file is incomplete.
+    """Write a file for each symbol, and print a summary of each file. Return the exit code: 1 if a file is incomplete.
 
     Raises:
-        SettingsError: a symbol or the timeframe is not stored, or a file exists already; nothing was written.
+        SettingsError: the request is not possible, for example because a symbol is not stored, or because a file exists
+            already. Nothing was written.
         Titan10Error: a file cannot be written.
     """
     if request.first > now.astimezone(UTC).date():
@@ -158,7 +159,7 @@ def _sources(db: Database, request: Request) -> list[Source]:
 
 
 def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
-    """Return the stored series with the timeframe. If there is none, return the rollup of the stored 1m series."""
+    """Return the stored series of the requested timeframe. If it is not stored, return the rollup of the 1m series."""
     for name in (request.timeframe, BASE):
         series = Series(request.exchange, symbol, TIMEFRAMES[name]) if name in TIMEFRAMES else None
         if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
@@ -278,7 +279,7 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
 
 
 def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return the range from `start` to `end`, without the time before the first and after the last stored candle.
+    """Return the range from `start` to `end`, shortened to the time between the first and the last stored candle.
 
     `start` moves by whole candles of the file's timeframe. If no candle is stored, the range is empty.
     """

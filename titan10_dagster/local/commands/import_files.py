@@ -1,4 +1,4 @@
-"""`titan10 import`: read candle files that a user downloaded, and check and store the candles like all others."""
+"""`titan10 import`: read candle files that a user downloaded. Check and store the candles like fetched candles."""
 
 from __future__ import annotations
 

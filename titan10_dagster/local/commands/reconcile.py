@@ -40,8 +40,8 @@ def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as
     """Compare the archive with REST, and show the differences. Return True if days were compared and no candle differs.
 
     Raises:
-        SettingsError: the exchange has no archive.
-        FetchError: the exchange as a whole failed.
+        SettingsError: Titan-10 can read no archive of the exchange, or the settings do not accept its licence.
+        FetchError: the exchange failed for all symbols, for example because it does not answer.
     """
     with open_tables(settings, say) as db:
         result = reconcile(

@@ -71,7 +71,7 @@ def rename_series(
 def _refuse_names(old: tuple[str, str | None], to_exchange: str | None, to_symbol: str | None) -> None:
     """Raise SettingsError if the arguments do not fit together, or if no exchange or symbol can have the new name.
 
-    No command would find the history under a name that no exchange or symbol can have.
+    Under an impossible name, no command would find the history again.
     """
     exchange, symbol = old
     if (symbol is None) != (to_symbol is None) or (to_exchange is None) != (to_symbol is not None):

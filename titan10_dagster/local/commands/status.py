@@ -18,8 +18,8 @@ from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
 
-# The column "all settled" shows on which days every configured series is settled. Candles of these days may still be
-# missing, each with a reason.
+# The column "all settled" shows on which days every configured series is settled. Some candles of these days may still
+# be missing. Each missing candle has a reason.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
 HEALTH = (
     *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
