@@ -51,9 +51,10 @@ def rename(exchange: str, symbol: str | None, to_exchange: str | None, to_symbol
 @click.argument("symbol")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def drop(exchange: str, symbol: str, yes: bool) -> None:
-    """Delete all series of a SYMBOL of an EXCHANGE, after showing what will be deleted and asking for confirmation.
+    """Delete all series of a SYMBOL of an EXCHANGE.
 
-    If standard input is not a terminal, use --yes. The exit code is 1 if nothing was deleted.
+    The command first shows what will be deleted, and asks for confirmation. If standard input is not a terminal, use
+    --yes. The exit code is 1 if nothing was deleted.
     """
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import drop_series

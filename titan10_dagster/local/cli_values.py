@@ -38,7 +38,7 @@ def instant(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def share_of_days(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """Return the value of an option as a share. Refuse nan, which passes all comparisons of FloatRange."""
+    """Return the value of an option as a share. Refuse nan, because the type FloatRange accepts nan."""
     if isnan(value):
         raise click.BadParameter("nan is not a number.", context, parameter)
     return value

@@ -10,7 +10,10 @@ ADDRESS = "127.0.0.1"
 
 
 def free_port(wanted: int = 0) -> int:
-    """Return the port `wanted`, or the next free port above it. If `wanted` is 0, return any free port."""
+    """Return the port `wanted`, or the next free port above it.
+
+    If `wanted` is 0, or if no port of the next hundred is free, return any free port.
+    """
     candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
     for port in candidates:
         with socket.socket() as probe:

@@ -2,8 +2,9 @@
 
 If an ordinary user starts the server, the server runs as this user, with its files in the given folder. PostgreSQL
 refuses to run as root. If root starts the server, the server runs as another existing account. If this account cannot
-reach the folder or the binaries, they are placed below /var/lib/titan10. This happens, for example, in a clone below a
-home folder of mode 0700. No account is created, and the rights of parent folders are not changed.
+reach the given folder, the files are in a folder below /var/lib/titan10. If it cannot reach the binaries, a copy of the
+binaries is there too. This happens, for example, in a clone below a home folder of mode 0700. No account is created,
+and the rights of parent folders are not changed.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class ServerProcess:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop the server, if it runs. Use the fast mode first, and the immediate mode after 20 s."""
+        """Stop the server, if it runs. If the fast mode does not stop it within 20 s, use the immediate mode."""
         if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
             self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
 

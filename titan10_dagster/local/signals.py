@@ -73,7 +73,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         running_statements.interrupted.clear()
-        with suppress(ValueError):  # ValueError is raised if the file that was set before is closed
+        with suppress(ValueError):  # ValueError is raised if the earlier file is closed
             signal.set_wakeup_fd(before)
         os.close(writing)  # this ends the pipe, so the watcher's read returns nothing and the watcher returns
 

@@ -1,8 +1,8 @@
 """The processes of `titan10 up`: PostgreSQL, the code server, the webserver and the daemon.
 
-The code server starts first: if the daemon cannot reach the code server, the daemon marks the server's runs as failed.
-For the same reason the daemon is paused while no code server runs. A process that dies is started again after a pause,
-and the pause grows with each death. Each process has its own process group. When a process ends, all processes that it
+The code server starts first, because the daemon marks runs as failed if it cannot reach the code server. For the same
+reason the daemon is paused while no code server runs. A process that dies is started again after a pause, and the pause
+grows with each death. Each process has its own process group. When a process ends, all processes that it
 started are ended too, including runs. If the process of `titan10 up` is killed, a watchdog ends all groups. Dagster
 launches the killed runs again (run retries), and these runs continue where they stopped.
 """

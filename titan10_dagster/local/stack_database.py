@@ -45,7 +45,7 @@ class StackDatabase:
             self.url = self._settings.database.url.get_secret_value()
 
     def stop(self) -> None:
-        """Stop using the server. It is stopped if no other process uses it."""
+        """Stop using the embedded server. The server ends if no other process uses it."""
         if self.server is not None:
             self.server.stop()
 

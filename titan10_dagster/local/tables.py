@@ -1,4 +1,4 @@
-"""Functions that print tables and JSON on standard output. Control characters in texts are written as escapes."""
+"""Functions that print tables, texts and JSON on standard output. Control characters are written as escapes."""
 
 from __future__ import annotations
 

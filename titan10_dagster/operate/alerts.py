@@ -150,12 +150,12 @@ def _of_exchange(
 
 
 def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:
-    """Return a sentence for each event of the exchange in the last week that an alert reports, newest first."""
+    """Return a sentence for each event of the last week that starts an alert for this exchange, newest first."""
     return [event.detail for event in _alarming_events(titan10, name, now)]
 
 
 def _alarming_events(titan10: IngestContext, name: str | None, now: datetime) -> list[SeriesEvent]:
-    """Return the events of the last week that an alert reports, newest first. `name`: None for all exchanges."""
+    """Return the last week's events that start an alert, newest first. `name`: an exchange, or None for all."""
     events = events_since(titan10.database, name, now - timedelta(days=EVENT_DAYS))
     return [event for event in events if event.kind in ALARMING]
 

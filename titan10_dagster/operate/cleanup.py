@@ -45,7 +45,7 @@ class Freed:
 
 
 def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
-    """Remove up to `most` files that are older than the settings allow.
+    """Remove up to `most` files that are not needed any more and are older than the settings allow.
 
     Return the number and the size of the removed files by kind.
     """
@@ -61,7 +61,7 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def clear_archives(titan10: IngestContext) -> Freed:
-    """Remove archive files from the cache that were not used for a long time or do not fit into the allowed size.
+    """Remove archive files that were not used for a long time, or do not fit into the allowed size of the cache.
 
     A run that needs a removed file downloads it again. Return the number and size of the removed files.
     """

@@ -79,7 +79,7 @@ class Tally:
 
     @property
     def all_requests(self) -> int:
-        """The number of requests. Requests for slices whose fetch failed count too."""
+        """The number of requests, including requests for slices that could not be fetched."""
         return max(self.requests, self.spent.get(Source.REST, Cost()).requests)
 
     def add_spent(self, spent: Costs) -> None:

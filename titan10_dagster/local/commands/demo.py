@@ -314,7 +314,7 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
 
 
 def _by_source(db: Database, wanted: Sequence[date]) -> tuple[int, int]:
-    """Return how many slices of the exchange with an archive came from files, and how many came by REST."""
+    """Return how many slices of the exchange ARCHIVED came from archive files, and how many came by REST."""
     archived = by_rest = 0
     for row in ledger.coverage(db, ARCHIVED, wanted[0], wanted[-1]):
         archived += row.sources.get(Source.ARCHIVE, 0)

@@ -20,7 +20,7 @@ def run_probe(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> 
     """Probe the exchange, show the measurements, and return whether all measurements are as expected.
 
     Raises:
-        FetchError: the exchange refuses this address, or none of the configured symbols is an active market.
+        FetchError: the exchange refuses the requests, or none of the configured symbols is an active market.
         BreakerOpen: the circuit breaker does not allow requests now.
     """
     with open_tables(settings, say) as db:

@@ -52,8 +52,8 @@ def rename_series(
     """Move series to a new name, after ccxt renamed the exchange, or the exchange renamed a symbol.
 
     Raises:
-        SettingsError: the arguments are not one old and one new name, the new name is invalid, or nothing is stored
-            under the old name.
+        SettingsError: the arguments do not fit together, the new name is invalid, or nothing is stored under the old
+            name.
         StoreError: candles are stored under both names.
     """
     _refuse_names((exchange, symbol), to_exchange, to_symbol)
@@ -69,9 +69,9 @@ def rename_series(
 
 
 def _refuse_names(old: tuple[str, str | None], to_exchange: str | None, to_symbol: str | None) -> None:
-    """Raise SettingsError if the arguments do not fit together, or if no exchange or symbol can have the new name.
+    """Raise SettingsError if the arguments do not fit together, or if the new name is not a valid name.
 
-    Under an impossible name, no command would find the history again.
+    Under an invalid name, no command would find the history again.
     """
     exchange, symbol = old
     if (symbol is None) != (to_symbol is None) or (to_exchange is None) != (to_symbol is not None):
