@@ -305,7 +305,7 @@ def export(
 def probe(exchange: str, history: bool, as_json: bool) -> None:
     """Measure the behaviour of an EXCHANGE, and compare the results with expected values.
 
-    A probe takes at most ten requests. The exchange must be in titan10.toml, with a symbol that the exchange lists. The
+    A probe sends at most ten requests. The exchange must be in titan10.toml, with a symbol that the exchange lists. The
     exit code is 1 if a value differs from the expected value.
     """
     from titan10_dagster.local.commands.probe import run_probe, show_history

@@ -53,7 +53,7 @@ class EmbeddedPostgres:
 
     @cached_property
     def files(self) -> ClusterFiles:
-        """The files of the server. The first use creates a folder for the files, which the server's account can reach."""
+        """The files of the server. The first use creates their folder where the server's account has access."""
         return ClusterFiles(find_place(self._wanted, self._say))
 
     @cached_property

@@ -195,7 +195,7 @@ MISTAKES = (
     Mistake("a share that is not a number", f"reconcile binance {DAYS} --share nan", ("nan is not a number",)),
     Mistake(
         "a column named twice", "import binance {file} --columns time,open,high,low,close,volume,volume",
-        ("--columns contains volume twice",),
+        ("--columns contains volume more than once",),
     ),
     Mistake(
         "a rename to an exchange that does not exist", "series rename binance --to-exchange binanse",
