@@ -28,7 +28,7 @@ from titan10_dagster_tests.simulation.events import (
     WrongClock,
 )
 from titan10_dagster_tests.simulation.record import SentAlert
-from titan10_dagster_tests.simulation.story import HOUR, MINUTE
+from titan10_dagster_tests.simulation.story import DAY, HOUR, MINUTE
 from titan10_dagster_tests.simulation.truth import unknown_market
 from titan10_dagster_tests.simulation.week import Week
 
@@ -117,6 +117,9 @@ def _trouble(week: Week, alert: SentAlert) -> Iterator[Span]:
     for event in week.story.events:
         if isinstance(event, _TROUBLE) and event.exchange == alert.exchange:
             yield event.span
+        if isinstance(event, (Delisting, Relisting)) and event.refusal and event.exchange == alert.exchange:
+            # Titan-10 believes a day after the last candle that the market is closed.
+            yield Span(event.span.start, event.span.start + DAY)
         if isinstance(event, WrongClock) or (isinstance(event, Downtime) and alert.kind is Kind.SETTLEMENT):
             yield event.span
     for symbol in week.story.symbols[alert.exchange]:
