@@ -12,6 +12,7 @@ import os
 import ssl
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -161,14 +162,20 @@ class _LimitedResponse(aiohttp.ClientResponse):
         return bytes(body)
 
     async def _error_body(self) -> bytes:
-        """Return the body of an error answer. If the body is large, only its beginning is read."""
-        body, decoder = bytearray(), _Decoder(self.headers.get("Content-Encoding", ""))
-        async for part in self.content.iter_chunked(_PIECE):
-            for piece in decoder.pieces(part):
-                body += piece
-                if len(body) > _ERROR_LIMIT:
-                    self.close()
-                    return bytes(body[:_ERROR_LIMIT])
+        """Return the body of an error answer. If the body is large, only its beginning is read.
+
+        If the body is cut short, damaged or in an unknown encoding, the readable part is returned. The status and the
+        headers already show the kind of the error, for example a ban.
+        """
+        body = bytearray()
+        with suppress(aiohttp.ClientError, BadResponse):
+            decoder = _Decoder(self.headers.get("Content-Encoding", ""))
+            async for part in self.content.iter_chunked(_PIECE):
+                for piece in decoder.pieces(part):
+                    body += piece
+                    if len(body) > _ERROR_LIMIT:
+                        self.close()
+                        return bytes(body[:_ERROR_LIMIT])
         return bytes(body)
 
 

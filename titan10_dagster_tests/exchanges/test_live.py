@@ -96,6 +96,15 @@ def test_a_ban_opens_the_breaker_and_is_the_reason(sandbox: Sandbox) -> None:
     assert store.load("binance").state is BreakerState.OPEN
 
 
+def test_a_ban_whose_answer_is_cut_short_is_a_ban(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_418")
+    sandbox.fault("binance", "short_body")
+    store = MemoryHealthStore()
+    result = poll_sandbox(sandbox, store)
+    assert isinstance(result.blocked, Banned)
+    assert store.load("binance").state is BreakerState.OPEN
+
+
 def after_a_ban(sandbox: Sandbox) -> LivePoll:
     """Return the first poll after the end of a ban. It begins with a test request for any of the symbols."""
     store = MemoryHealthStore()
