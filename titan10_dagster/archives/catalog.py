@@ -11,9 +11,10 @@ from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 
 _DAY = timedelta(days=1)
-# If at least this many days of a month are needed, the monthly file is read first and not the daily files. Its download
-# costs about as much as the download of eight daily files: the monthly file is larger, but each daily file needs two
-# requests (file and digest).
+# If at least this many days of a month are needed, the monthly file is read first. Then daily files are read only for
+# days on which the monthly file is incomplete, and for days in `Archive.daily_preferred`. The download of the monthly
+# file costs about as much as the download of eight daily files: the monthly file is larger, but each daily file needs
+# two requests (file and digest).
 FEWEST_DAYS_OF_A_MONTH = 8
 
 

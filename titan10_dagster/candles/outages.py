@@ -23,8 +23,7 @@ the silence. The reason of an own silence is `halted`.
 
 An own silence of a busy series can contain a few candles. Then three more conditions apply:
 
-- For each of these candles, at least four of five candles are absent in the part of the silence before this candle, and
-  also in the part after it.
+- If the silence is split at any one of these candles, at least four of five candles on each side are absent.
 - The minimum length is a quarter longer, and only absent candles count.
 - At least one part without candles is as long as `shortest_part` or longer.
 
@@ -208,15 +207,15 @@ def is_too_long(
 
 
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
-    """Divide the runs of absent candles into groups. Only a few candles are stored between the runs of a group.
+    """Divide the runs of absent candles into groups. The runs of a group are possibly one silence.
 
-    For each stored candle in a group, at least four of five candles are absent in the part of the group before this
-    candle, and also in the part after it. The groups are the maximal segments (Ruzzo and Tompa, 1999) of a sequence of
-    numbers. An absent candle is 1 in this sequence, and a stored candle is -4. A run counts as at most
-    `shortest_silence` absent candles. Otherwise a long run would absorb other runs that are far away.
+    Such a silence is interrupted by a few stored candles. Each absent candle scores 1, and each stored candle scores
+    -4. The groups are the maximal segments (Ruzzo and Tompa, 1999) of these scores. So, if a group is split at one of
+    its stored candles, at least four of five candles on each side are absent. The score of a run is never more than
+    `shortest_silence`, because a very long run would otherwise be joined with runs that are far away.
 
-    If the candle before or after a midnight is stored, the groups are separated there. Therefore the groups do not
-    depend on which days are read.
+    Groups are split at midnight if the last candle before it or the first candle after it is stored. Therefore the
+    groups do not depend on which days are read.
 
     `absent`: the runs of absent candles, in ascending order.
     """

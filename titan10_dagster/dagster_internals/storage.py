@@ -74,7 +74,7 @@ class _Pooled:
 
 @patient
 class PatientRunStorage(_Pooled, PostgresRunStorage):
-    """Dagster's run storage. If the database is unavailable, its calls are repeated."""
+    """Dagster's run storage. A call that fails because the database is unavailable is repeated."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         _insert_once(lambda: super(PatientRunStorage, self).add_run(dagster_run), DagsterRunAlreadyExists)
@@ -86,14 +86,14 @@ class PatientRunStorage(_Pooled, PostgresRunStorage):
 
 @patient
 class PatientScheduleStorage(_Pooled, PostgresScheduleStorage):
-    """Dagster's storage of schedules and sensors. If the database is unavailable, its calls are repeated."""
+    """Dagster's storage of schedules and sensors. A call that fails because the database is unavailable is repeated."""
 
 
 @patient
 class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
     """Dagster's event log, which stores an event in one transaction.
 
-    If the database is unavailable, its calls are repeated.
+    A call that fails because the database is unavailable is repeated.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

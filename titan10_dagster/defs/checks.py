@@ -47,7 +47,7 @@ SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Asse
 class CandleCheck:
     """A check of the landed slices.
 
-    `find`: a function that returns the finding for the slices of one day.
+    `find`: a function that returns the finding for the given slices (of one day, or of a whole run).
     `concern`: the subject of the checked rules (the values or the time of a candle), or None if the check is not about
         rules.
     """

@@ -61,7 +61,7 @@ class Archive:
     columns: the name of each column in a file without a header: time, open, high, low, close, volume (in the base
         currency), or "" for a column that is not read.
     source: where the facts in this record come from.
-    header: other names that header lines use for columns, in lower case. The keys are names as in `columns`.
+    header: for a column name as in `columns`, the other names (in lower case) that header lines use for this column.
     format: the format of the files.
     label_offset: the 24 hours of a file begin this long before 00:00 UTC of the day in the file's name. For days in
         UTC+8, the offset is eight hours. If the rows of a file show other hours, those hours are used.

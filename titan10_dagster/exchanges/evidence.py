@@ -76,7 +76,7 @@ class Evidence:
     filled: whether the exchange also returns candles for minutes without trades. If so, every absence is unusual.
     edges: whether one answer is too little evidence that the first or the last candle of a window is absent (see the
         docstring of this module).
-    answered: whether the exchange has returned at least one candle of this symbol.
+    answered: whether the exchange has returned at least one candle of this symbol that counts; see `note`.
     observations: a counter of new evidence. An answer can increase this counter without closing a stretch.
     sparse: whether all answers so far had at most two rows, and at least one of them had one or two rows although more
         rows were requested. Possibly the exchange never returns more than two rows per request.
@@ -108,7 +108,8 @@ class Evidence:
         """Record the facts about an answer that are needed for later conclusions.
 
         `times`: the times of the answer's rows from `since` on.
-        `answered`: whether the answer had at least one candle.
+        `answered`: whether the answer had at least one candle that counts. Candles before `since` count only if a
+            correct answer can consist of such candles alone.
         """
         self.answered |= answered
         self._longest = max(self._longest, len(times))

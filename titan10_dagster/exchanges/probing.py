@@ -6,7 +6,7 @@ Each request measures one or more properties:
 |-|-|
 | the list of markets | the number of active markets |
 | a page of a busy series | the page size, the order of the rows, and whether the values equal the stored values |
-| ten candles inside the stored candles | whether the answer has the candle at `since`, and the candle at the end |
+| a range of ten stored candles | whether the answer has the first candle of the range, and the candle after the range |
 | a page of a quiet series | whether a minute without a trade has a row |
 | a page as far back as the exchange serves candles | the depth |
 | a hundred candles up to now | the freshness |

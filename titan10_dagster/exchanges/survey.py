@@ -89,7 +89,7 @@ class Survey:
 
     @property
     def answered(self) -> bool:
-        """Return whether the exchange has returned at least one candle of this symbol."""
+        """Return whether the exchange has returned at least one candle of this symbol that counts; see `Evidence`."""
         return self._evidence.answered
 
     @property

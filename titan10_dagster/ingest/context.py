@@ -82,8 +82,8 @@ class IngestContext:
     def exchange(self, name: str) -> ExchangeSettings:
         """Return the settings of the exchange.
 
-        If the settings keep candles only for some days, `start` is not earlier than the first day that is kept. Days
-        before `start` are never requested.
+        If `timescaledb.retention_days` is set, `start` is not earlier than the first day that is kept. Days before
+        `start` are never requested.
         """
         settings, kept_from = self.settings.exchanges[name], self.kept_from
         if kept_from is None or settings.start >= kept_from:

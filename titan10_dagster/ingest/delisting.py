@@ -90,8 +90,8 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
     """Return the slices of closed markets that were possibly not requested.
 
     An error for an early slice ends all requests for the symbol, so its later slices are possibly not requested. A
-    slice is returned if it ends after the last stored candle, and `slices` also contains a slice of the same series
-    that ends before.
+    slice is returned under two conditions: it ends after the last stored candle of its series, and `slices` also
+    contains an earlier slice of this series that ends no later than this candle.
     """
     earlier: set[Series] = set()
     later: list[Slice] = []

@@ -130,8 +130,9 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         try:
             _note_missing(titan10, slices, error)
         except StoreError as unwritten:
-            # The database often cannot write either, because its disk is the same full disk. So the ledger does not
-            # show the failure of these days, but Dagster shows the failed run.
+            # The landing zone usually cannot be written because the disk is full. The database is often on the same
+            # disk, so it cannot write either. Then the ledger does not show the failure of these days, but Dagster
+            # shows the failed run.
             log.warning(
                 "days of %s were not written into the landing zone, and the ledger could not be updated: %s",
                 *(exchange, unwritten),

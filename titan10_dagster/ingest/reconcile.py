@@ -62,8 +62,8 @@ class Reconciliation:
     def differences(self) -> Iterator[Difference]:
         """The differing values, in order of series and time.
 
-        At most MOST_DIFFERENCES values are kept. If the values of a slice would exceed this number, all values of this
-        slice are left out.
+        At most MOST_DIFFERENCES values are kept in total. If a slice has more values than still fit, none of its values
+        is kept.
         """
         for comparison in self.compared:
             yield from comparison.differences

