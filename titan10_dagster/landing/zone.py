@@ -222,14 +222,11 @@ class LandingZone:
         own, former = files_of(symbol_name(exchange, symbol)), files_of(readable_name(exchange, symbol))
         removed = 0
         for path in (self.root / exchange).glob("*/*/*"):
-            if own.fullmatch(path.name) or (former.fullmatch(path.name) and self._is_of(path, symbol)):
+            is_own = own.fullmatch(path.name) is not None
+            if is_own or (former.fullmatch(path.name) and _symbol_of(self.record_of(path)) == symbol):
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
-
-    def _is_of(self, path: Path, symbol: str) -> bool:
-        record = self.record_of(path)
-        return record is not None and record.slice.series.symbol == symbol
 
     def _create_folder(self, folder: Path, *, durable: bool) -> None:
         """Create the folder and its parents. If `durable` is True, sync them to the disk."""
@@ -272,6 +269,10 @@ def _place(slice_: Slice) -> str:
     if not _EXCHANGE.fullmatch(series.exchange):
         raise LandingError(f"{series.exchange!r} is not the id of an exchange: cannot land {series}")
     return f"{series.exchange}/{series.timeframe.name}/{slice_.day.isoformat()}/{file_name(series)}"
+
+
+def _symbol_of(record: FetchRecord | None) -> str | None:
+    return None if record is None else record.slice.series.symbol
 
 
 def _advice(error: OSError) -> str:
