@@ -13,7 +13,7 @@ from titan10_dagster.errors import ArchiveError
 
 # The archive is blocked after one of the following numbers of consecutive failures.
 _MOST_REFUSED = (
-    3  # refused files (if an answer in this run has shown that the archive works), or unreadable digest files
+    3  # unreadable digest files; or refused files, if an answer in this run has shown that the archive works
 )
 _MOST_REFUSED_AT_FIRST = 2  # refused files, if no answer in this run has shown yet that the archive works
 _MOST_FAILED = 8  # files that could not be downloaded or read

@@ -201,10 +201,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            # End the requests that the pacer still counts as in progress: requests that were not sent, and requests
-            # whose end was not reported.
-            for release in answer.releases:
-                self.pacer.end(release)
+            _end_open_requests(self.pacer, answer)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
         self._counting.note(self.requests)
@@ -234,10 +231,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            # End the requests that the pacer still counts as in progress: requests that were not sent, and requests
-            # whose end was not reported.
-            for release in answer.releases:
-                self.pacer.end(release)
+            _end_open_requests(self.pacer, answer)
             current_answer.reset(token)
         self.clock_skew = answer.skew
         _check_clock(self.exchange, answer)
@@ -316,6 +310,15 @@ class ExchangeClient:
         if server not in self._proxies:  # results are kept, because reading the environment takes 0.2 ms
             self._proxies[server] = environment_proxy(server)
         return self._proxies[server]
+
+
+def _end_open_requests(pacer: Pacer, answer: Answer) -> None:
+    """End the requests that the pacer still counts as in progress.
+
+    These requests were not sent, or their end was not reported.
+    """
+    for release in answer.releases:
+        pacer.end(release)
 
 
 class _RequestCount:

@@ -43,7 +43,8 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
             "%s: in the new market list, %d of the active markets are missing, inactive or different. That is more "
             "than a fifth, so the list is possibly wrong. Titan-10 keeps the stored records of these markets until a "
             "second list, an hour or more later, has the same changes.",
-            *(exchange, unconfirmed),
+            exchange,
+            unconfirmed,
         )
     return listed
 
