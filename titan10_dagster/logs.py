@@ -186,7 +186,7 @@ def _range(tags: Mapping[str, str]) -> str | None:
 
 
 def _hide_named(_: object, __: str, event: Event) -> Event:
-    """Return the event with HIDDEN in place of each value whose name suggests a secret."""
+    """Replace a value of the event by HIDDEN if the name of the value suggests a secret, such as "token"."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
 
 

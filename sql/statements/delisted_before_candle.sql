@@ -1,6 +1,6 @@
--- For the series of the given slices of one exchange: the days with missing candles whose reasons are wrong. The
--- reasons say that the market was closed, but a later candle is stored, so the market was only halted. `last_candle`:
--- the start of the last stored candle.
+-- Days on which missing candles have a wrong reason, for the series of the given slices of one exchange. The reason
+-- says that the market was closed. But a later candle is stored, so the market was only halted. `last_candle`: the start
+-- of the last stored candle.
 -- The first part finds the days with a gap of the reason delisted that begins before the last candle.
 -- The second part (`closed`) finds the days that became beyond_horizon because the market was closed. Such a day was
 -- fetched before the start of the last candle, and its note says that the market was closed.

@@ -1,5 +1,5 @@
--- Gives each series the id of its market in the stored market list. Two kinds of series change: series that were stored
--- before the list contained their market, and series whose market has a new id.
+-- Gives each series the id of its market in the stored market list. A series changes in two cases: the series was
+-- stored before the list contained its market, or its market has a new id.
 UPDATE series
 SET market_id = markets.market_id
 FROM markets

@@ -232,7 +232,7 @@ class _UnitRead:
         return [(part.parsed.start, part.parsed.end) for part in self.parts]
 
     def _parts_of(self, slice_: Slice) -> list[_Part]:
-        """Return the files whose time range contains at least a part of the slice.
+        """Return the files that contain candles of the slice, or of a part of the slice, according to their time range.
 
         If the daily files cover the whole slice, only the daily files are returned.
         """

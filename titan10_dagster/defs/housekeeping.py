@@ -122,7 +122,7 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
 def delete_step_logs(folder: Path, before: datetime) -> int:
     """Delete the logs of steps and sensor ticks that are older than `before`.
 
-    Return the number of runs whose logs were deleted.
+    Return for how many runs logs were deleted.
     """
     old = [logs for logs in _folders_of_runs(folder) if logs.stat().st_mtime < before.timestamp()]
     for logs in old:

@@ -51,7 +51,7 @@ class RequestPage(Protocol):
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# A market whose last candle ended less than this long ago is possibly only halted, and not delisted.
+# If the last candle of a market ended less than a day ago, the market is possibly only halted, and not delisted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)

@@ -135,7 +135,8 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             # shows the failed run.
             log.warning(
                 "days of %s were not written into the landing zone, and the ledger could not be updated: %s",
-                *(exchange, unwritten),
+                exchange,
+                unwritten,
             )
         raise
     failed = brought.failed
@@ -224,9 +225,9 @@ def _settle_open_gaps(
     """Make the gaps of stored days final, because the exchange gives no second answer for a closed market.
 
     The exchange answered completely for these days before the market closed. The files with the candles are kept, and
-    only the ledger changes. Days without a gap that needs a second answer stay unchanged. Days whose file is not yet
-    written to the database stay unchanged too. If the ledger recorded a later fetch than the file, the store step would
-    skip the file.
+    only the ledger changes. A day stays unchanged if none of its gaps needs a second answer. It also stays unchanged if
+    its file is not yet written to the database. If the ledger recorded a later fetch than the file, the store step
+    would skip the file.
     """
     of_closed = [slice_ for slice_ in slices if slice_.series in closed and _is_answered(titan10, slice_)]
     if not of_closed:

@@ -55,8 +55,8 @@ def import_files(
 
     Args:
         paths: files, or zip archives with files.
-        symbol: the symbol of the files. If a zip archive contains several files, only the files whose names belong to
-            this symbol are used. If `symbol` is None, the symbol is read from the name of each file, such as
+        symbol: the symbol of the files. If a zip archive contains several files, a file is used only if its name
+            belongs to this symbol. If `symbol` is None, the symbol is read from the name of each file, such as
             `XBTUSD_1.csv` or `BTCUSDT-1m-2024-03.csv`.
         columns: the names of the columns in CSV files without a header.
 

@@ -280,7 +280,7 @@ def _advice(error: OSError) -> str:
 
 
 class _UnreadableFile(LandingError):
-    """The error for a landed file that can be opened, but whose content is damaged or belongs to another slice."""
+    """The error for a landed file that can be opened, but contains damaged data or another slice."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)

@@ -62,8 +62,8 @@ Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, N
 class AlertReport:
     """The result of one check for problems.
 
-    `open`: the number of open alerts, including ended problems whose end was not yet reported. `sent`: the number of
-    notifications that services accepted. `failed`: the number of notifications that could not be delivered.
+    `open`: the number of open alerts. An alert stays open until the end of its problem was reported. `sent`: the number
+    of notifications that services accepted. `failed`: the number of notifications that could not be delivered.
     """
 
     open: int

@@ -148,7 +148,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series whose candles are sent: `series`, or another series if the fault is `other_symbol`."""
+    """Return `series`. If the fault is `other_symbol`, return another series, so that its candles are sent instead."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:
