@@ -141,7 +141,8 @@ def _candles(
         key=[name, "candles"],
         deps=[[name, "markets"]],
         description=f"Raw finished {settings.timeframe} candles of {name}: one Parquet file per symbol and UTC day. "
-        f"Days that were fetched completely are settled, and are not fetched again.{_horizon(facts)}",
+        "Days that were fetched completely are settled. A backfill does not fetch settled days again; a repair does if "
+        f"candles are missing.{_horizon(facts)}",
         kinds={"python", "parquet"},
         metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
         io_manager_key=LANDING_IO,
