@@ -134,6 +134,12 @@ def read_open_slices(url: str) -> set[tuple[str, str, date]]:
         return set(_rows(cursor, statement, ()))
 
 
+def read_empty_slices(url: str) -> set[tuple[str, str, date]]:
+    """Return the slices (exchange, symbol, day) without a stored candle."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        return set(_rows(cursor, "SELECT exchange, symbol, day FROM slice_ledger WHERE present = 0", ()))
+
+
 def read_keys(url: str, timeframe: str) -> set[Key]:
     """Return every series with a row in any table."""
     found: set[Key] = set()

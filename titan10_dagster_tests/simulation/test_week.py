@@ -33,7 +33,7 @@ from titan10_dagster_tests.simulation.events import (
 from titan10_dagster_tests.simulation.growth import APART, INCOMPLETE, ROW_FAULTS, STALE
 from titan10_dagster_tests.simulation.oracle import judge
 from titan10_dagster_tests.simulation.refusals import REFUSALS
-from titan10_dagster_tests.simulation.requests import days_requested, distribution, healing_hours
+from titan10_dagster_tests.simulation.requests import days_requested, distribution, healing_hours, most_requested
 from titan10_dagster_tests.simulation.story import DAY, QUIET_END, START, TAIL, write
 from titan10_dagster_tests.simulation.week import Week
 
@@ -54,6 +54,7 @@ def test_after_a_week_of_trouble_every_candle_is_stored_or_explained(week: Week)
     record = week.live()
     wrong = judge(week)
     print(f"\nrequests: {distribution(record.requests.values())}")  # noqa: T201
+    print(f"most requested: {most_requested(record.requests, 3)}")  # noqa: T201
     print(f"hours until a slice was final: {distribution(healing_hours(record.open_until))}")  # noqa: T201
     concerned = sorted({complaint.exchange for complaint in wrong})
     assert not wrong, "\n".join([*map(str, wrong), week.story.described(concerned)])
