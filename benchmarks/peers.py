@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -241,6 +242,7 @@ def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Seq
             stored.value += inserted
 
     before: list[BaseProcess] = []
+    gc.freeze()  # as in the template process of the code server
     for wanted in runs:
         landed, end = context.Pipe(duplex=False)
         process = context.Process(target=run, args=(wanted, end))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ class SourceFile:
 
     def to_json(self) -> dict[str, Any]:
         """Return the properties of the file as plain JSON values, with instants in ISO 8601."""
-        return {**asdict(self), **{name: getattr(self, name).isoformat() for name in _INSTANTS}}
+        return {**vars(self), **{name: getattr(self, name).isoformat() for name in _INSTANTS}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SourceFile:

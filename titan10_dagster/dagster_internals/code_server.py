@@ -46,6 +46,7 @@ PRELOADED = (
     "ccxt.async_support",
     "dagster._grpc.server",
     "upath.implementations.local",
+    "titan10_dagster.dagster_internals.frozen",  # the last one, because it concerns everything that is imported before
 )
 NAME = "titan10-run"  # name of a run's process, for ps, top and pgrep
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # <linux/prctl.h>
