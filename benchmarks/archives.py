@@ -1,6 +1,6 @@
 """Fetch the same candles from the same archive files with Titan-10 and with freqtrade.
 
-    python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3] [--database URL]
+    python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3] [--database URL] [--files FOLDER]
 
 There are two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files
 are on the disk before the measurement, and a separate process serves the files: monthly files with their digests, and
@@ -69,7 +69,8 @@ def main() -> None:
         _serve(Path(arguments.serve))
         return
     lines: list[str] = []
-    with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, embedded), tempfile.TemporaryDirectory() as folder:
+    with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, embedded), tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.files or Path(temporary)
         database = arguments.database or embedded
         pairs = symbols_of(sandbox)[: arguments.pairs]
         windows = {
@@ -79,8 +80,8 @@ def main() -> None:
             ),
         }
         for window in windows.values():
-            asyncio.run(_mirror(sandbox, window, Path(folder)))
-        with _file_server(Path(folder)) as files:
+            asyncio.run(_mirror(sandbox, window, folder))
+        with _file_server(folder) as files:
             contestants: dict[str, Contestant] = {"titan10": titan10(files)}
             if arguments.freqtrade:
                 contestants["freqtrade"] = freqtrade(arguments.freqtrade, files)
@@ -262,6 +263,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--database", metavar="URL", help="store there instead of in an embedded PostgreSQL")
+    parser.add_argument("--files", type=Path, metavar="FOLDER", help="keep the archive's files here for the next run")
     parser.add_argument("--child", nargs=7, help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser.parse_args()
