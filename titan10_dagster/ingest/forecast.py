@@ -11,7 +11,8 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.fetch import plan_days
-from titan10_dagster.ingest.sources import assign, sources_of, speed_now
+from titan10_dagster.ingest.machine import speed_now
+from titan10_dagster.ingest.sources import assign, sources_of
 from titan10_dagster.planning.forecast import Costs, Forecast, forecast_runs
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore

@@ -12,7 +12,6 @@ know the reason.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -32,7 +31,8 @@ from titan10_dagster.ingest.archive import NOTE, archive_of, open_downloader, re
 from titan10_dagster.ingest.clients import fetch_by_rest, health_of, page_spacing
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.event_loop import run_in_event_loop
-from titan10_dagster.planning.forecast import Cost, Speed, joined, seconds_at_pace
+from titan10_dagster.ingest.machine import speed_now
+from titan10_dagster.planning.forecast import Cost, joined, seconds_at_pace
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore
 
@@ -177,11 +177,6 @@ class ArchiveSource:
     @property
     def _by_symbol(self) -> dict[str, Market]:
         return {market.symbol: market for market in self.markets}
-
-
-def speed_now() -> Speed:
-    """Return the speed of this machine under its current load."""
-    return Speed().under(os.getloadavg()[0], os.cpu_count() or 1)
 
 
 def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market]) -> list[CandleSource]:

@@ -57,7 +57,8 @@ Costs = Mapping[Source, Cost]
 class Speed:
     """The speed of a machine in candles per second, if the processor is the limit and not the pace or the network.
 
-    The values were measured with `benchmarks.forecast` on two cores. The same cores also ran the file server.
+    The values were measured with `benchmarks.forecast` on two cores. The same cores also ran the file server. Other
+    machines are faster or slower (see `ingest.machine`).
 
     pages: candles per second from pages of REST.
     files: candles per second from archive files.
@@ -65,10 +66,14 @@ class Speed:
     run_seconds: the additional time of each run in seconds.
     """
 
-    pages: float = 120_000
-    files: float = 220_000
-    stored: float = 110_000
-    run_seconds: float = 1.5
+    pages: float = 240_000
+    files: float = 430_000
+    stored: float = 230_000
+    run_seconds: float = 1.0
+
+    def times(self, factor: float) -> Speed:
+        """Return the speed of a machine that is `factor` times as fast."""
+        return Speed(self.pages * factor, self.files * factor, self.stored * factor, self.run_seconds / factor)
 
     def under(self, load: float, cores: int) -> Speed:
         """Return the reduced speed of this machine while other processes use its processors.
@@ -78,8 +83,7 @@ class Speed:
         The function is based on a measurement on two cores, with work that needs only the processor. The work took 1.6
         times as long at a load of 4, and 3.2 times as long at a load of 12.
         """
-        busy = max(1.0, (load + 2) / (2 * cores))
-        return Speed(self.pages / busy, self.files / busy, self.stored / busy, self.run_seconds * busy)
+        return self.times(1 / max(1.0, (load + 2) / (2 * cores)))
 
 
 @dataclass(frozen=True)

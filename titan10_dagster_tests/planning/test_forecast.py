@@ -46,6 +46,10 @@ def test_a_busy_machine_is_slower_and_an_idle_one_is_not_faster() -> None:
     assert SPEED.under(6, cores=2) == Speed(pages=500, files=500, stored=50, run_seconds=4)
 
 
+def test_a_faster_machine_needs_less_time_for_all_work() -> None:
+    assert SPEED.times(2) == Speed(pages=2_000, files=2_000, stored=200, run_seconds=1)
+
+
 def test_candles_need_more_room_without_compression() -> None:
     plain = forecast_runs([], 1, 1_440, is_compressed=False)
     assert plain.stored_bytes > 10 * forecast_runs([], 1, 1_440, is_compressed=True).stored_bytes
