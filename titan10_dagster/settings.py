@@ -264,8 +264,8 @@ class ExchangeSettings(_Section):
     base_url: str | None = Field(None, description="address that replaces the exchange's own, such as a sandbox's")
     proxy: SecretStr | None = Field(
         None,
-        description="URL of a proxy: http://, https://, socks5:// or socks5h:// (socks5h: the proxy resolves host "
-        "names). If empty, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply",
+        description="URL of a proxy: http://, https://, socks4://, socks5:// or socks5h:// (socks5h: the proxy "
+        "resolves host names). If empty, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply",
     )
     paced: bool = Field(True, description="obey the exchange's rate limit; set false only for a server of your own")
     enabled: bool = Field(True, description="false removes the exchange's assets and keeps its candles")

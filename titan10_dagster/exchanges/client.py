@@ -75,8 +75,8 @@ class ExchangeClient:
     markets: the markets from which candles are fetched. They must be given, because the client does not look for them
         in the exchange's market list.
     base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
-    proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
-        proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
+    proxy: an http://, https://, socks4://, socks5:// or socks5h:// URL. With socks5h, the proxy resolves host names.
+        If no proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
     paced: False means that the client leaves no interval between two requests. This is only for benchmarks.
     pace_share: the share of the allowed request rate to use.
     breaker: keeps the pace and the request count that all clients of the exchange share, in all processes. Without a

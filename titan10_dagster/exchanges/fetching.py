@@ -273,13 +273,14 @@ class _Fetch:
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
             await self._fail(state, finding.error)
-        elif state.bounds.refusal is not None:
+            return
+        if state.bounds.refusal is not None:
             await self._fail(state, state.bounds.refusal)
             return
-        elif finding.error is not None:
+        if finding.error is not None:
             self._requester.log.warning(
-                f"{state.series}: a search for the first or last candle failed ({finding.bound.name.lower()}). The"
-                f" candles are stored without this date. {finding.error}"
+                f"{state.series}: the search for {finding.bound.value} failed, so the candles are stored without this"
+                f" date. The reason: {finding.error}"
             )
         self._land_settled(state)
         self._make_ready(state)

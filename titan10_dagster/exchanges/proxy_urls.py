@@ -31,7 +31,7 @@ def fault_of(proxy: str) -> str:
     except ValueError:  # the port is not a number, or an IPv6 address has no closing bracket
         return "must be a URL such as http://host:3128, with a port from 1 to 65535"
     if parts.scheme not in SCHEMES:
-        return "must start with http://, https://, socks5:// or socks5h://"
+        return "must start with http://, https://, socks4://, socks5:// or socks5h://"
     if not host or any(character.isspace() for character in host):
         return "must name the proxy's host, as in http://host:3128"
     if port == 0 or (port is None and parts.scheme.startswith("socks")):

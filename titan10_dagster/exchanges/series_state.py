@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import Enum, auto
+from enum import Enum
 
 import numpy as np
 
@@ -47,16 +47,11 @@ class Reply:
 
 
 class Bound(Enum):
-    """A bound of a series at the exchange.
+    """A bound of a series at the exchange. The value describes the bound in messages."""
 
-    LISTED: the first candle.
-    NO_LONGER_SERVED: the first candle that the exchange still serves.
-    DELISTED: the last candle.
-    """
-
-    LISTED = auto()
-    NO_LONGER_SERVED = auto()
-    DELISTED = auto()
+    LISTED = "the first candle"
+    NO_LONGER_SERVED = "the first candle that the exchange still serves"
+    DELISTED = "the last candle"
 
 
 @dataclass(frozen=True, eq=False)

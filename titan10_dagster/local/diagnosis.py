@@ -259,8 +259,9 @@ def _rights(connection: Connection) -> Finding:
         (
             read_only_by is not None,
             f"Sessions are read-only: default_transaction_read_only is on for {scope}.",
-            f"Run `ALTER ROLE {role} IN DATABASE {name} SET default_transaction_read_only = off`, "
-            "or set database.url to another server.",
+            "In a session that begins with `SET default_transaction_read_only = off`, run "
+            f"`ALTER ROLE {role} IN DATABASE {name} SET default_transaction_read_only = off`. Or set database.url to "
+            "another server.",
         ),
         (
             not may_create,
@@ -315,7 +316,7 @@ def _tables(connection: Connection) -> Finding:
     pending = migrations.pending(connection)
     if not pending:
         return Finding("tables", Level.OK, "The tables are up to date.")
-    found = f"{len(pending)} migrations are not applied yet. The first of them is {pending[0]}."
+    found = f"Migrations that are not applied yet: {len(pending)}. The first of them is {pending[0]}."
     advice = "Run `titan10 migrate`. Commands such as `titan10 status` also apply the migrations."
     return Finding("tables", Level.WARNING, found, advice)
 

@@ -81,12 +81,18 @@ async def http_proxy(*, login: str | None = None, hosts: Mapping[str, str] | Non
 
 
 @asynccontextmanager
-async def socks5_proxy(hosts: Mapping[str, str] | None = None) -> AsyncIterator[Proxied]:
-    """A SOCKS5 proxy without login. Its targets are "ip ADDRESS" or "name HOST", as the client sent them."""
+async def socks_proxy(hosts: Mapping[str, str] | None = None) -> AsyncIterator[Proxied]:
+    """A proxy for SOCKS4 and SOCKS5 without login.
+
+    Its targets are "ip ADDRESS" or "name HOST", as the client sent them.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            _, methods = await reader.readexactly(2)
+            version, methods = await reader.readexactly(2)
+            if version == 4:
+                await _serve_socks4(reader, writer, proxied)
+                return
             await reader.readexactly(methods)
             writer.write(b"\x05\x00")
             kind = (await reader.readexactly(4))[3]
@@ -106,6 +112,16 @@ async def socks5_proxy(hosts: Mapping[str, str] | None = None) -> AsyncIterator[
     proxied = Proxied(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
         yield proxied
+
+
+async def _serve_socks4(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, proxied: Proxied) -> None:
+    port = int.from_bytes(await reader.readexactly(2), "big")
+    host = str(ipaddress.ip_address(await reader.readexactly(4)))
+    await reader.readuntil(b"\0")  # the user id
+    proxied.targets.append(f"ip {host}")
+    writer.write(b"\x00\x5a" + bytes(6))
+    await _join(reader, writer, host, port)
+    writer.close()
 
 
 def make_certificate(folder: Path) -> Path:

@@ -29,7 +29,7 @@ from titan10_dagster_tests.exchanges.harness import (
     run,
     slices,
 )
-from titan10_dagster_tests.exchanges.proxies import http_proxy, make_certificate, serving_tls, socks5_proxy
+from titan10_dagster_tests.exchanges.proxies import http_proxy, make_certificate, serving_tls, socks_proxy
 from titan10_dagster_tests.exchanges.serving import says, serving
 
 SYMBOL = "BTC/USDT"
@@ -144,10 +144,12 @@ def test_a_login_required_by_a_proxy_is_not_a_failure_of_the_exchange(tmp_path: 
     assert (health.state, health.failures) == (BreakerState.CLOSED, 0)
 
 
-@pytest.mark.parametrize(("scheme", "target"), [("socks5", "ip 127.0.0.1"), ("socks5h", "name localhost")])
+@pytest.mark.parametrize(
+    ("scheme", "target"), [("socks4", "ip 127.0.0.1"), ("socks5", "ip 127.0.0.1"), ("socks5h", "name localhost")]
+)
 def test_a_socks_proxy_is_used_and_resolves_names_only_as_socks5h(scheme: str, target: str) -> None:
     async def work() -> tuple[int, list[str]]:
-        async with serving(ROWS) as url, socks5_proxy({"localhost": "127.0.0.1"}) as proxy:
+        async with serving(ROWS) as url, socks_proxy({"localhost": "127.0.0.1"}) as proxy:
             rows = await rows_from(url.replace("127.0.0.1", "localhost"), f"{scheme}://{proxy.url}")
             return rows, proxy.targets
 
@@ -252,7 +254,7 @@ def test_an_https_proxy_of_the_environment_carries_tls_except_for_the_hosts_of_n
 
 def test_a_socks_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> tuple[int, list[str]]:
-        async with serving(ROWS) as url, socks5_proxy() as proxy:
+        async with serving(ROWS) as url, socks_proxy() as proxy:
             monkeypatch.setenv("ALL_PROXY", f"socks5://{proxy.url}")
             return await rows_from(url), proxy.targets
 

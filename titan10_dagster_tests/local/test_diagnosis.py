@@ -240,7 +240,7 @@ def test_7_a_database_of_an_older_titan10(site: Site, database_url: str) -> None
     )
     ((level, found, advice),) = site.findings()["tables"]
     assert level == "warning"
-    assert found.startswith("1 migrations are not applied yet. The first of them is 00")
+    assert found.startswith("Migrations that are not applied yet: 1. The first of them is 00")
     assert advice.startswith("Run `titan10 migrate`")
 
 

@@ -60,6 +60,8 @@ def pgbouncer(url: str, port: int, *settings: str) -> Iterator[str]:
     if PGBOUNCER is None:
         pytest.skip("no pgbouncer, so this was NOT tested")
     server = connection_parameters(url)
+    if "password" not in server:
+        pytest.skip("the server's URL has no password, so PgBouncer was NOT tested")
     with passable_folder() as folder:
         users, configuration = folder / "users.txt", folder / "pgbouncer.ini"
         users.write_text(f'"{server["user"]}" "{server["password"]}"\n')

@@ -53,7 +53,7 @@ VENUE = Venue(
         " column has the base volume, and the column vol has the quote volume",
     ),
     quota=Quota(10, 1),
-    source="docs: a minute without trades has a row with zeros. 10 requests per second are allowed. 1d candles begin at"
-    " midnight in GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8). HTX answers with an error if `from` is before"
+    source="docs: a minute without trades has a row with volume 0. 10 requests per second are allowed. 1d candles begin"
+    " at midnight in GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8). HTX answers with an error if `from` is before"
     " the listing (ccxt PR 21686)",
 )

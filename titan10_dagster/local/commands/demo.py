@@ -346,8 +346,10 @@ def _faults(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], checks: Se
         if not verdict.passed:
             faults.append(f"{name}: {verdict.wrong:,} candles are wrong, {verdict.lost:,} are lost.")
     failed = [run for run, status in runs.items() if status != "SUCCESS"]
-    if failed or not runs:
+    if failed:
         faults.append(f"{len(failed)} of {len(runs)} runs failed.")
+    if not runs:
+        faults.append("The backfill started no run.")
     if checks:
         faults.append(f"Asset checks failed: {', '.join(checks)}.")
     if refused:

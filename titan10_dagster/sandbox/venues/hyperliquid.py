@@ -92,7 +92,7 @@ VENUE = SandboxVenue(
         null_page=b"null",
     ),
     sources=(
-        "hyperliquid.gitbook.io, Candle snapshot: the last 5000 candles; minutes without trades are rows of zeros",
+        "hyperliquid.gitbook.io, candleSnapshot: the last 5000 candles; minutes without trades have rows with volume 0",
         "The answer for an unknown coin is HTTP 500 with `null` (assumed); pairs are quoted in USDC",
     ),
 )
