@@ -316,7 +316,7 @@ class Settings(BaseSettings):
     first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
         values.FIRST_DAY,
         ge=values.FIRST_DAY,
-        description="first partition of all exchanges in the UI; you can set an earlier day at any time; if you set a "
+        description="first partition of each exchange in the UI. You can set an earlier day at any time. If you set a "
         "later day, unfinished backfills of earlier days fail",
     )
     database: DatabaseSettings = DatabaseSettings()

@@ -220,8 +220,8 @@ def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
     """Return the start and end of the time range that the file covers.
 
     Usually this is the range that the file's label denotes. A range fits if it contains more than 99.9 % of the rows.
-    If the label's range does not fit, it is shifted to the other known offsets. An offset is how long before 00:00 UTC
-    a day of the archive begins.
+    The days of some archives begin eight hours before 00:00 UTC. So if the label's range does not fit, the range is
+    shifted by such an offset.
 
     Raises:
         MalformedFile: no range fits.

@@ -132,7 +132,7 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    # If the price falls, the inverse factors are compared. They look like a rise of the price.
+    # If the price falls, the inverse factors are compared, so that one comparison is enough for both directions.
     rise, fall = (price, volume) if price > 1 else (1 / price, 1 / volume)
     return is_same_value and fall < max(2 / rise, 1 / _SAME_VALUE)
 

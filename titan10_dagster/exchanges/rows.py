@@ -62,8 +62,8 @@ class ParsedRows:
 
     candles: the rows with candles, sorted by time.
     empty: the starts of minutes without trades. For these minutes the exchange sent a row without prices.
-    cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
-        with the starts and the ends of these candles.
+    cut_short: the candles that the exchange closed early, according to the close time in their rows. An array of shape
+        (m, 2) with the starts and the ends of these candles.
     dropped: the number of dropped rows. A row is dropped if its time is not usable and cannot be derived from the
         neighbouring rows.
     untimed: the most likely minutes (ms) of those dropped rows that are at the start or the end of the answer.

@@ -307,7 +307,7 @@ class SeriesState:
     # -- bounds
 
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
-        """Return the bound to search for before this settled slice is released; None if no search is needed.
+        """Return the bound that must be found before this settled slice is released; None if no search is needed.
 
         There are two reasons to search for the last candle. First, the slice ends with an hour without candles and the
         exchange lists the market as closed. Second, no candle of the symbol was received, not even a recent candle.
@@ -337,7 +337,7 @@ class SeriesState:
 
     @property
     def silent_at_first(self) -> datetime:
-        """Return the end of the silence (the time without candles) at the beginning of the first waiting slice."""
+        """The first waiting slice begins with a silence (a time without candles). Return the end of this silence."""
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:

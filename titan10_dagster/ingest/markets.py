@@ -75,7 +75,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
     - No list is stored. Exception: if the exchange no longer serves any of the days and no archive is configured, no
       list is needed.
-    - A second list must confirm changes of an earlier list, and an hour has passed since the earlier list.
+    - The last list showed changes that a second list must confirm, and an hour has passed since then.
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
     Raises:

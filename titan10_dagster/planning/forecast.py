@@ -184,7 +184,7 @@ def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) ->
     work, share = requests * spacing, pace.as_of(now)
     full_after = FULL_AFTER.total_seconds()
     recovery = (1 - share) * full_after  # seconds until the full pace is reached
-    done_meanwhile = recovery * (1 + share) / 2  # the part of `work` that is done when the full pace is reached
+    done_meanwhile = recovery * (1 + share) / 2  # the part of `work` that is done during the recovery
     if work >= done_meanwhile:
         seconds = recovery + work - done_meanwhile
     else:  # the solution for t of: share * t + t * t / (2 * full_after) = work

@@ -243,10 +243,10 @@ class _Defect:
 
 
 def _active(defects: Iterable[_Defect], path: str) -> set[str]:
-    """Return the kinds of the active defects of a file. No request is counted.
+    """Return the kinds of the active defects of a file.
 
-    `FileServer._striking` returns the same kinds, but it also counts a request. The option `times` of a defect limits
-    these counted requests.
+    `FileServer._striking` returns the same kinds, but it also counts the request, because a defect ends after a number
+    of requests (its option `times`).
     """
     kinds = set()
     for defect in defects:

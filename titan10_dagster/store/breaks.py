@@ -28,8 +28,8 @@ from titan10_dagster.store.statements import key, statement
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
-# To find breaks at the ends of a write, the written candles are compared with the nearest stored candles before and
-# after the written candles. Stored candles that are further away than this are not compared.
+# To find breaks, the written candles are compared with the nearest stored candles before and after them. Stored candles
+# that are further away than this are not compared.
 LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")

@@ -52,8 +52,8 @@ def drop_before(db: Database, day: date) -> Dropped:
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:
     """Drop the chunks that end at or before the instant.
 
-    Return the time before which no candles are left: the instant, or the start of the first remaining chunk if this
-    chunk starts earlier.
+    Before the returned time, no candles are left. Usually it is the instant. If the first remaining chunk starts
+    earlier, it is the start of this chunk.
     """
     cursor.execute("SELECT drop_chunks('candles', older_than => %s::timestamptz)", [instant])
     cursor.execute(

@@ -139,7 +139,8 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "bybit-exchange.github.io/docs/v5/market/kline: newest first; limit default 200, at most 1000",
-        "A request with `start` and no `end` gets the rows from `start` on, and the candle that contains `start` (ccxt "
-        "issue 26736); `start` and `end` are inclusive; empty minutes are flat rows (assumed)",
+        "ccxt issue 26736: a request with `start` and without `end` gets the candle that contains `start`, and the "
+        "rows after it",
+        "`start` and `end` are inclusive (assumed); empty minutes are flat rows (assumed)",
     ),
 )

@@ -110,6 +110,6 @@ VENUE = SandboxVenue(
         "HTX's documents: a minute without trades has a row with volume 0",
         "ccxt PR 17783 and huobiapi/API_Docs_en issue 8: days are in GMT+8",
         "ccxt PR 21686: an error if `from` is before the listing; its text is assumed",
-        "If there are more than `size` rows from `from` on, the oldest are returned (assumed)",
+        "If there are more than `size` rows since `from`, the oldest rows are returned (assumed)",
     ),
 )
