@@ -35,7 +35,7 @@ _FEW_CHANGES = 3
 
 @dataclass(frozen=True)
 class Unconfirmed:
-    """A change of one market that a second list has to confirm.
+    """A change of one market. A second list has to confirm the change.
 
     since: the time of the first list that showed the change (aware, UTC).
     """

@@ -5,10 +5,10 @@ compute a value in the same way: they convert the integer to a double and divide
 that is exact in numpy is exact in PostgreSQL too. Each power of ten up to 10^22 is exactly representable as a double,
 so the division rounds correctly for every decimal that an exchange sends.
 
-The integer has the digits of the shortest decimal that denotes the double. Python and JSON print the same decimal. For
-example, 349.13948757000003 becomes 34913948757000003 / 10^14. Sums of these decimals (`exact_decimal` in SQL) are
-therefore sums of the numbers that the exchange sent. If no power of ten fits, the scale is a power of two. Every double
-is an integer times a power of two.
+The integer has the digits of the shortest decimal that denotes the double. This decimal is the text that Python and
+JSON print for the double. For example, 349.13948757000003 becomes 34913948757000003 / 10^14. Sums of these decimals
+(`exact_decimal` in SQL) are therefore sums of the numbers that the exchange sent. If no power of ten fits, the scale is
+a power of two. Every double is an integer times a power of two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gap sensor, which starts the runs that `planning.repairs` plans. Earlier repair runs are its attempts."""
+"""The gap sensor, which starts the runs that `planning.repairs` plans. Earlier runs of the sensor count as attempts."""
 
 from __future__ import annotations
 

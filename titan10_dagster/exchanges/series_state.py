@@ -230,7 +230,7 @@ class SeriesState:
             raise _malformed(self.series, reply.request, error) from error
 
     def take_refusal(self, reply: Reply) -> bool:
-        """Process an error that the exchange possibly sent only because the page begins before the listing.
+        """Process an error for a page. Possibly the exchange sent it because the page begins before the listing.
 
         Return whether this cause is possible. If so, the candles of the page stay open and can be requested again. If
         no known bound explains the error yet, the error is kept in `bounds.refusal`.

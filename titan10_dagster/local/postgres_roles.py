@@ -67,8 +67,8 @@ def separate_superuser_password(
     """
     if file.exists():
         return file.read_text()
-    # The password is first written to a file and then set in the server. If the process is killed after this, the
-    # password is not lost.
+    # The password is first written to a file and then set in the server. So the password is not lost if the process is
+    # killed between these two steps.
     unfinished = file.with_name(f"{file.name}.new")
     if not unfinished.exists():
         write(unfinished, secrets.token_urlsafe(24))

@@ -134,7 +134,8 @@ class AlertPlan:
 def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: datetime) -> AlertPlan:
     """Return the alerts to store, the alerts to delete, and the alerts for which messages are due.
 
-    If a delivery fails, it is repeated at the next check, because `pending_addresses` still returns the address.
+    If a message cannot be delivered to an address, `pending_addresses` returns this address again, so the next check
+    repeats the delivery.
 
     `conditions`: the problems that exist now.
     `open_`: the stored alerts that are not done yet (see `is_done`).

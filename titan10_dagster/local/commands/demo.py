@@ -1,9 +1,9 @@
-"""`titan10 demo`: an offline backfill of sandbox exchanges, and a check of every stored candle, in a minute.
+"""`titan10 demo`: an offline backfill of sandbox exchanges, and a check of every stored candle.
 
-The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
-backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
-compares every stored candle with the candles of the sandbox's exchanges. It also fails if an asset check failed, or
-if an exchange refused a request because there were too many requests.
+The demo takes about a minute. It has its own project below .titan10/demo, with its own settings, database and logs. It
+launches a partition backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and
+checks. At the end it compares every stored candle with the candles of the sandbox's exchanges. It also fails if an
+asset check failed, or if an exchange refused a request because there were too many requests.
 """
 
 from __future__ import annotations
