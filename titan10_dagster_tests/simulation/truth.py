@@ -33,6 +33,7 @@ from titan10_dagster_tests.simulation.tables import Key, read_candles
 from titan10_dagster_tests.simulation.week import Week
 
 _MINUTE = timedelta(minutes=1)
+_LONGEST_POLL = timedelta(seconds=10)  # no poll of a simulated week takes longer
 
 # The number of newest candles that the exchange serves. Two fewer candles count as reachable, because time passes
 # during a request.
@@ -303,7 +304,7 @@ class Truth:
         """Return the candles that looked finished but were unfinished.
 
         A server of the exchange that is behind returns its newest candle unfinished. If this machine's clock is ahead,
-        the unfinished candle looks finished.
+        the unfinished candle looks finished. A poll that begins at the end of a minute also gets the next candle.
         """
         mask = self.grid.none()
         for at in self.week.record.steps:
@@ -313,7 +314,7 @@ class Truth:
                 if isinstance(event, Storm) and event.kind == STALE and event.exchange == self.exchange:
                     mask |= self.grid.of([at - STALE_MINUTES * _MINUTE])
                 elif isinstance(event, WrongClock) and event.ahead > timedelta():
-                    mask |= self.grid.of([at])
+                    mask |= self.grid.of([at, at + _LONGEST_POLL])
         return mask
 
     @cached_property
