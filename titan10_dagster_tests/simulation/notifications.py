@@ -69,14 +69,21 @@ def _unreported_bans(week: Week) -> Iterator[Text]:
 
 
 def _was_reported(week: Week, ban: Ban) -> bool:
-    """Return whether the ban was reported. If a ban lasts an hour after the first refusal, it must be reported."""
+    """Return whether the ban was reported. If a ban lasts an hour after the first refusal, it must be reported.
+
+    If this machine's clock is ahead at the first refusal, the hour ends later.
+    """
     inside = [at for at in week.record.steps if ban.span.holds(at)]
-    late = [at for at in inside if at >= inside[0] + HOUR + MINUTE]
+    if not inside:
+        return True
+    first = week.record.banned_at.get(ban, inside[0])
+    ahead = [event.ahead for event in week.story.of(WrongClock) if event.span.holds(first)]
+    late = [at for at in inside if at >= first + HOUR + MINUTE + max([*ahead, timedelta()])]
     before = []
     for alert in week.record.notifications:
         if (alert.exchange, alert.kind) == (ban.exchange, Kind.BREAKER) and late and alert.at <= late[0]:
             before.append(alert)
-    return not late or bool(before and (before[-1].begins or before[-1].at >= inside[0]))
+    return not late or bool(before and (before[-1].begins or before[-1].at >= first))
 
 
 def _unreported_changes(week: Week) -> Iterator[Text]:

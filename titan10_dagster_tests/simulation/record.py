@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from titan10_dagster.planning.alerts import Kind
-from titan10_dagster_tests.simulation.events import Broken
+from titan10_dagster_tests.simulation.events import Ban, Broken
 from titan10_dagster_tests.simulation.requests import SliceKey
 
 
@@ -77,4 +77,5 @@ class Record:
     requests: Counter[SliceKey] = field(default_factory=Counter)  # the number of requests by runs for each slice
     requested_last: dict[SliceKey, datetime] = field(default_factory=dict)
     open_until: dict[SliceKey, datetime] = field(default_factory=dict)  # the last step that found the slice open
+    banned_at: dict[Ban, datetime] = field(default_factory=dict)  # the time of the first request that a ban refused
     disturbed: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))

@@ -318,6 +318,7 @@ class Week:
                 self.record.complaints.append(f"{at}: {what} made {len(requests)} requests to {name}, {why}")
             if name in bans and any(entry["status"] == 418 for entry in requests):
                 self._happened.add(bans[name])
+                self.record.banned_at.setdefault(bans[name], at)
 
     @contextmanager
     def _counted(self, run: Run, at: datetime) -> Iterator[None]:
