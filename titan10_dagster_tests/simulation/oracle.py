@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from titan10_dagster_tests.simulation.events import Ban, Delisting, Relisting, WrongClock
 from titan10_dagster_tests.simulation.expectation import Expectation
 from titan10_dagster_tests.simulation.notifications import WELL, wrong_notifications
-from titan10_dagster_tests.simulation.tables import read_empty_slices, read_keys
+from titan10_dagster_tests.simulation.tables import read_keys, read_silent_slices
 from titan10_dagster_tests.simulation.truth import unknown_market
 from titan10_dagster_tests.simulation.week import Week
 
@@ -39,10 +39,10 @@ from titan10_dagster_tests.simulation.week import Week
 # week later. During a storm each request is repeated within a fetch, nine times at most (three attempts, by three runs
 # of a step).
 MOST_REQUESTS = 150
-# The same for a day without any candle. Each page of such a day takes two or three requests, and the day is possibly
-# searched a second time from the last known candle on. So a fetch takes up to 23 requests, and it proves nothing until
-# the market trades again.
-MOST_REQUESTS_OF_EMPTY_DAY = 300
+# The same for a day with less than half of its candles. Each empty page takes two or three requests, and the day is
+# possibly searched a second time from the last known candle on. So a fetch takes up to 23 requests. It proves nothing
+# until the market trades again.
+MOST_REQUESTS_OF_SILENT_DAY = 300
 ENDED = timedelta(hours=20)  # in this time before the end of the story, nothing of the week may be requested
 
 
@@ -113,11 +113,11 @@ def _is_refused(week: Week, exchange: str, symbol: str, at: datetime) -> bool:
 
 def _endless_requests(week: Week) -> Iterator[Complaint]:
     record, first, last_day = week.record, week.story.start.date(), week.story.last_day
-    empty = read_empty_slices(week.url)
+    silent = read_silent_slices(week.url)
     for (exchange, symbol, day), count in record.requests.items():
         if first <= day <= last_day:
             last = record.requested_last[exchange, symbol, day]
-            if count > (MOST_REQUESTS_OF_EMPTY_DAY if (exchange, symbol, day) in empty else MOST_REQUESTS):
+            if count > (MOST_REQUESTS_OF_SILENT_DAY if (exchange, symbol, day) in silent else MOST_REQUESTS):
                 yield Complaint(exchange, f"{symbol} {day} was requested {count} times")
             if last > week.story.end - ENDED:
                 yield Complaint(exchange, f"{symbol} {day} is still requested at {last}")

@@ -134,10 +134,10 @@ def read_open_slices(url: str) -> set[tuple[str, str, date]]:
         return set(_rows(cursor, statement, ()))
 
 
-def read_empty_slices(url: str) -> set[tuple[str, str, date]]:
-    """Return the slices (exchange, symbol, day) without a stored candle."""
+def read_silent_slices(url: str) -> set[tuple[str, str, date]]:
+    """Return the slices (exchange, symbol, day) with less than half of their candles."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        return set(_rows(cursor, "SELECT exchange, symbol, day FROM slice_ledger WHERE present = 0", ()))
+        return set(_rows(cursor, "SELECT exchange, symbol, day FROM slice_ledger WHERE 2 * present < expected", ()))
 
 
 def read_keys(url: str, timeframe: str) -> set[Key]:

@@ -346,10 +346,12 @@ class Truth:
         # Minutes without a trade that were not confirmed before the exchange stopped serving the day.
         forgotten = self.silent | unseen if short else self.silent & self.open_at_refusal
         broken_to_the_end = self.broken & (self.broken_at_last | behind)
-        # The last candle dates a delisting, so minutes without a trade just before the delisting belong to it.
+        # The first candle dates a listing, and the last candle a delisting. So minutes without a trade just after the
+        # listing or just before the delisting belong to it.
+        unlisted = grown(self.unlisted, self.unlisted | self.silent)
         gone = grown(self.gone, self.gone | self.silent)
         return {
-            "pre_listing": self.unlisted,
+            "pre_listing": unlisted,
             "delisted": gone | self._called_gone(behind),
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
             "outage": (together & ~removed) | self._down_when_delisted(),
