@@ -174,6 +174,7 @@ class ExchangeClient:
     async def fetch_page(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         """Make one request for `limit` candles from `since`, without retries.
 
+        limit: if the exchange accepts only certain numbers, the next larger of them is requested.
         until: the end of the last requested candle. Most exchanges do not need `until`, so it is sent only if given.
 
         Raises:
@@ -189,6 +190,7 @@ class ExchangeClient:
             # Some exchanges also return the candle that begins exactly at the end of the requested time. One
             # millisecond is subtracted, so that these exchanges do not return this candle.
             end = {} if until is None else {"until": to_ms(until) - 1}
+            limit = self.venue.accepted_limit(limit)
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.slices import from_datetime64
+from titan10_dagster.candles.slices import Window, from_datetime64
 from titan10_dagster.errors import (
     Banned,
     BreakerOpen,
@@ -155,7 +155,7 @@ class _Poll:
     async def _request(self, plan: LivePlan) -> None:
         window, result = plan.window, self.result
         try:
-            page = await self.client.fetch_page(window.series, window.start, window.expected)
+            page = await self.client.fetch_page(window.series, window.start, self._limit(window))
         except Postponed:
             raise
         except Stalled:
@@ -168,6 +168,18 @@ class _Poll:
             result.failed[window.series.symbol] = error
         else:
             result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
+
+    def _limit(self, window: Window) -> int:
+        """Return the number of candles to request.
+
+        If the exchange has no start parameter, it returns its newest candles. The newest of them has not ended. If a
+        minute ends before the request arrives, there is one more candle after the window.
+        """
+        venue = self.client.venue
+        if not venue.no_since:
+            return window.expected
+        step = window.series.timeframe.delta
+        return min((self.client.now() - window.start) // step + 2, venue.page_size)
 
     async def report(self) -> None:
         """Report the result of the whole poll to the breaker. Raise BreakerOpen if the result opens the breaker."""

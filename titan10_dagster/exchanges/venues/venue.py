@@ -135,6 +135,8 @@ class Venue:
     Facts about the served candles:
     page_size: the maximum number of candles that one request returns.
     recent_pages: the size of pages with recent candles, if this size is larger than `page_size`; else None.
+    accepted_limits: the only numbers of candles that a request can ask for, in ascending order; empty if every number
+        up to `page_size` is accepted.
     depth: the number of newest candles that the exchange still serves. None means that the exchange serves all candles,
         or that the number is not known. In this case, if requested days are empty, `listing` finds out whether the
         exchange no longer serves these days.
@@ -175,6 +177,7 @@ class Venue:
     page_size: int
     source: str
     recent_pages: RecentPages | None = None
+    accepted_limits: tuple[int, ...] = ()
     depth: int | None = None
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     wire: Wire | None = None
@@ -216,6 +219,12 @@ class Venue:
         """
         recent = self.recent_pages
         return recent.size if recent is not None and now - oldest < recent.age else self.page_size
+
+    def accepted_limit(self, limit: int) -> int:
+        """Return the smallest accepted number of candles that is at least `limit`; else the largest accepted number."""
+        if not self.accepted_limits:
+            return limit
+        return next((accepted for accepted in self.accepted_limits if accepted >= limit), self.accepted_limits[-1])
 
     def reaches(self, slice_: Slice, now: datetime) -> bool:
         """Return whether the exchange still serves a candle of the slice. If `depth` is None, return True."""
