@@ -47,6 +47,8 @@ _MILLISECONDS = re.compile(r"\d{13}")
 # A Date header is often a little earlier than the request. A difference of at most this length shows neither a wrong
 # clock nor a cache: the header has only whole seconds, and servers do not set it exactly when they send the answer.
 _DATE_SLACK = timedelta(seconds=2)
+# An answer cannot be older. A cache that cannot compute the age of an answer sends 68 years.
+_OLDEST = timedelta(days=365)
 
 
 @dataclass
@@ -93,18 +95,26 @@ class Answer:
 
     @property
     def skew(self) -> timedelta:
-        """Return how far this machine's clock is ahead of the exchange's clock; zero if the answer has no date."""
-        return self.received - self.dated - self.age if self.dated and self.received else timedelta(0)
+        """Return how far this machine's clock is ahead of the exchange's clock; zero if the answer has no date.
 
-    @property
-    def staleness(self) -> timedelta:
-        """Return the time from the date of the answer to the request; zero if this time is at most two seconds.
-
-        A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
+        A cache should not change the date of an answer. But some caches send the current date together with the age.
+        Therefore the date is read in both ways, and the smaller difference of the clocks is returned.
         """
         if self.dated is None or self.received is None:
             return timedelta(0)
-        stale = self.received - timedelta(seconds=self.seconds) - self.dated
+        ahead = self.received - self.dated
+        return min(ahead, ahead - self.age, key=abs)
+
+    @property
+    def staleness(self) -> timedelta:
+        """Return how long before the request the answer was made; zero if this time is at most two seconds.
+
+        It is the time since the date of the answer, or the age of the answer, if the age is larger. A value above zero
+        means that this machine's clock is ahead, or that the answer comes from a cache.
+        """
+        if self.dated is None or self.received is None:
+            return timedelta(0)
+        stale = max(self.received - timedelta(seconds=self.seconds) - self.dated, self.age)
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
@@ -326,9 +336,10 @@ def _date_and_age(headers: Mapping[str, str]) -> tuple[datetime | None, timedelt
     """
     named = {name.lower(): value for name, value in headers.items()}
     try:
-        return _date(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
+        dated, age = _date(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
     except (LookupError, ValueError, OverflowError):
         return None, timedelta(0)
+    return (dated, age) if age < _OLDEST else (None, timedelta(0))
 
 
 @lru_cache(64)  # the answers of one second have the same date

@@ -508,7 +508,7 @@ def dated(seconds: float, **headers: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60)]
+    ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60), (0, 3600, 3600)]
 )
 def test_a_candle_ends_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
@@ -535,6 +535,11 @@ def test_an_answer_without_a_readable_date_does_not_move_the_clock(headers: dict
 def test_an_answer_from_a_cache_is_as_old_as_it_says() -> None:
     made = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
     assert len(answered("binance", says("[]", headers={"Date": made, "Age": "3600"})).rows) == 0
+
+
+def test_an_age_of_many_years_is_ignored() -> None:
+    answer = says("[]", headers={**dated(0), "Age": str(2**31)})
+    assert answered("binance", answer).requested_at == NOW
 
 
 def test_btcturk_answers_in_columns_which_its_own_class_reads() -> None:

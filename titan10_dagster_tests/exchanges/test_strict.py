@@ -65,7 +65,9 @@ def test_rows_that_ccxt_parsed_become_a_table() -> None:
     assert content_of(Answer(), [], 60_000).candles.shape == (0, 6)
 
 
-@pytest.mark.parametrize(("made", "age", "skew"), [(0, 0, 0), (-300, 0, 300), (-300, 300, 0), (60, 0, -60)])
+@pytest.mark.parametrize(
+    ("made", "age", "skew"), [(0, 0, 0), (-300, 0, 300), (-300, 300, 0), (60, 0, -60), (0, 3600, 0)]
+)
 def test_the_skew_is_the_difference_of_two_clocks(made: int, age: int, skew: int) -> None:
     answer = Answer(dated=RECEIVED + made * SECOND, age=age * SECOND, received=RECEIVED)
     assert answer.skew == skew * SECOND
