@@ -164,11 +164,11 @@ class _LimitedResponse(aiohttp.ClientResponse):
     async def _error_body(self) -> bytes:
         """Return the body of an error answer. If the body is large, only its beginning is read.
 
-        If the body is cut short, damaged or in an unknown encoding, the readable part is returned. The status and the
-        headers already show the kind of the error, for example a ban.
+        If the body is cut short, damaged, incomplete at the time-out or in an unknown encoding, the readable part is
+        returned. The status and the headers already show the kind of the error, for example a ban.
         """
         body = bytearray()
-        with suppress(aiohttp.ClientError, BadResponse):
+        with suppress(aiohttp.ClientError, BadResponse, TimeoutError):
             decoder = _Decoder(self.headers.get("Content-Encoding", ""))
             async for part in self.content.iter_chunked(_PIECE):
                 for piece in decoder.pieces(part):

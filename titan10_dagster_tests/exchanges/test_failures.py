@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import aiohttp
 import ccxt
 import pytest
+from aiohttp import web
 
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.errors import (
@@ -248,6 +250,28 @@ def test_silence_passes() -> None:
             return await ask("binance", url, timeout_ms=200)
 
     assert type(run(work())) is TransientError
+
+
+def test_a_ban_with_a_body_that_never_ends_is_a_ban() -> None:
+    silence = asyncio.Event()
+
+    async def stalled(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(status=418, headers={"Retry-After": "300", "Content-Length": "5000"})
+        await response.prepare(request)
+        await response.write(b'{"code":-1003,')
+        await silence.wait()
+        return response
+
+    async def work() -> FetchError:
+        async with serving(stalled) as url:
+            try:
+                return await ask("binance", url, timeout_ms=500)
+            finally:
+                silence.set()
+
+    error = run(work())
+    assert isinstance(error, Banned)
+    assert error.until == NOW + timedelta(minutes=5)
 
 
 def mapped(
