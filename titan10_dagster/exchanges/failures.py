@@ -44,6 +44,7 @@ from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phr
 # as a ban: the run ends, and the breaker stores the end of the pause.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
+_CLOCK_SLACK = timedelta(minutes=10)  # a header Date that differs more from this machine's clock is not used
 _QUOTED_CHARACTERS = 160
 
 # Patterns with `_MARKET` match only words that are in one JSON string of the answer. They do not match words in the URL
@@ -126,7 +127,8 @@ def classify(
     if isinstance(error, FetchError):
         return error
     kind = kind_of(error, status, exchange)
-    retry_after = _named_end(error, now) or _retry_after(headers, now)
+    there = _clock_of(headers, now)
+    retry_after = _named_end(error, there) or _retry_after(headers, there)
     if kind is FailureKind.THROTTLED and retry_after is not None and retry_after > LONGEST_REST:
         kind = FailureKind.BANNED
     return _Failure(error, status, exchange, symbol, now, retry_after).as_error(kind)
@@ -176,18 +178,42 @@ def _kind_of_status(status: int, error: Exception) -> FailureKind | None:
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return the pause that the header Retry-After requests; None if the header is absent or invalid."""
-    text = ""
-    for name, value in headers.items():
-        if name.lower() == "retry-after":
-            text = value.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    """Return the pause that the header Retry-After requests; None if the header is absent or invalid.
+
+    If there are several values, the longest pause is returned. Proxies join several headers to one, with commas.
+    """
+    texts = [value.strip() for name, value in headers.items() if name.lower() == "retry-after"]
+    pauses = [_pause(part, now) for text in texts for part in re.split(r"(?<![A-Za-z]),", text)]
+    return max((pause for pause in pauses if pause is not None), default=None)
+
+
+def _pause(text: str, now: datetime) -> timedelta | None:
+    """Return the pause that one value of Retry-After requests: a number of seconds, or the date of its end."""
+    if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
         return timedelta(seconds=min(float(text), _LONGEST_BAN.total_seconds()))
+    until = _date(text)
+    return None if until is None else _span(now, until)
+
+
+def _clock_of(headers: Mapping[str, str], now: datetime) -> datetime:
+    """Return the time of the exchange's clock, which is in the header Date; `now` if the header cannot be right.
+
+    The ends of pauses and bans are times of the exchange's clock. If this machine's clock is ahead, requests would
+    begin before the end of a ban.
+    """
+    for name, value in headers.items():
+        there = _date(value) if name.lower() == "date" else None
+        if there is not None and abs(there - now) <= _CLOCK_SLACK:
+            return there
+    return now
+
+
+def _date(text: str) -> datetime | None:
     try:
-        until = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return _span(now, until if until.tzinfo else until.replace(tzinfo=UTC))
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _span(now: datetime, until: datetime) -> timedelta:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -8,6 +9,7 @@ import aiohttp
 import ccxt
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.errors import (
@@ -275,7 +277,7 @@ def test_a_ban_with_a_body_that_never_ends_is_a_ban() -> None:
 
 
 def mapped(
-    error: Exception, status: int | None, headers: dict[str, str] | None = None, exchange: str = "binance"
+    error: Exception, status: int | None, headers: Mapping[str, str] | None = None, exchange: str = "binance"
 ) -> FetchError:
     return classify(error, status, headers or {}, exchange=exchange, symbol="BTC/USDT", now=NOW)
 
@@ -291,6 +293,37 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         throttled = mapped(error, 429, {"retry-AFTER": text})
         assert isinstance(throttled, Throttled)
         assert throttled.retry_after == timedelta(seconds=7)
+
+
+def test_the_longest_of_several_retry_after_headers_counts() -> None:
+    error, later = ccxt.RateLimitExceeded("slow down"), format_datetime(NOW + timedelta(seconds=90), usegmt=True)
+    several = CIMultiDict([("Retry-After", "90"), ("Retry-After", "1")])
+    for headers in (several, {"Retry-After": "90, 1"}, {"Retry-After": f"soon, 1, {later}"}):
+        throttled = mapped(error, 429, headers)
+        assert isinstance(throttled, Throttled)
+        assert throttled.retry_after == timedelta(seconds=90)
+
+
+def test_the_end_of_a_pause_is_a_time_of_the_exchanges_clock() -> None:
+    there = NOW - timedelta(minutes=4)  # this machine's clock is four minutes ahead
+    ends = there + timedelta(seconds=90)
+    date = {"Date": format_datetime(there, usegmt=True)}
+    throttled = mapped(
+        ccxt.RateLimitExceeded("slow down"), 429, {**date, "Retry-After": format_datetime(ends, usegmt=True)}
+    )
+    assert isinstance(throttled, Throttled)
+    assert throttled.retry_after == timedelta(seconds=90)
+    banned = mapped(ccxt.DDoSProtection(f"IP banned until {int(ends.timestamp()) * 1000}."), 418, date)
+    assert isinstance(banned, Banned)
+    assert banned.until == NOW + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("date", ["yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_date_that_cannot_be_right_does_not_change_a_pause(date: str) -> None:
+    ends = format_datetime(NOW + timedelta(seconds=90), usegmt=True)
+    throttled = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Date": date, "Retry-After": ends})
+    assert isinstance(throttled, Throttled)
+    assert throttled.retry_after == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(
