@@ -75,11 +75,17 @@ class ParsedRows:
     dropped: int = 0
     untimed: Instants = field(default_factory=no_instants)
 
-    def until(self, last: int | None) -> ParsedRows:
-        """Return the content without the candles that start after `last` (ms). If `last` is None, keep all candles."""
-        if last is None or not len(self.candles) or self.candles[-1, 0] <= last:
+    def without_unfinished(self, last_finished: int | None) -> ParsedRows:
+        """Return the content without the newest candle, if this candle starts after `last_finished` (ms).
+
+        Only the newest candle of an answer can be unfinished. So if more candles start after `last_finished`, this time
+        is wrong, and the other candles are kept.
+
+        `last_finished`: the start of the last finished candle according to the exchange; None if it is not known.
+        """
+        if last_finished is None or not len(self.candles) or self.candles[-1, 0] <= last_finished:
             return self
-        return replace(self, candles=self.candles[self.candles[:, 0] <= last])
+        return replace(self, candles=self.candles[self.candles[:, 0] < self.candles[-1, 0]])
 
 
 def parse(

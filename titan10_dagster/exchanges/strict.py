@@ -275,7 +275,9 @@ def strict_class(exchange: str) -> type[Any]:
                 _check_list(answer, ohlcvs, wire)
                 requested_at = None if answer.requested_at is None else to_ms(answer.requested_at)
                 parsed = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
-                answer.rows = parsed if wire is None else parsed.until(last_finished(answer.parsed, wire))
+                answer.rows = parsed
+                if wire is not None:
+                    answer.rows = parsed.without_unfinished(last_finished(answer.parsed, wire))
             self.counters.parse_seconds += time.thread_time() - began
             return answer.rows.candles if wire else answer.rows.candles.tolist()
 

@@ -570,3 +570,16 @@ def test_two_rows_without_a_time_at_the_end_of_each_page_are_no_minutes_without_
     rows = fetch_from(answer, [wanted]).rows(wanted)
     assert len(rows) == 1440
     assert np.isnan(rows[:, 1:]).all(axis=1).sum() <= 2
+
+
+@pytest.mark.parametrize("last", [0, -1, int(NOW.timestamp()) - 3 * 3_600])
+def test_a_wrong_time_of_the_last_finished_candle_loses_no_candle(last: int) -> None:
+    start = int(NOW.timestamp()) // 60 * 60 - 660 * 60
+    rows = [[start + 60 * minute, "1", "2", "0.5", "1.5", "1.2", "3", 4] for minute in range(661)]
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"error": [], "result": {"BTCUSD": rows, "last": last}})
+
+    [today] = slices("kraken", ["BTC/USD"], last=NOW.date())
+    fetched = fetch_from(answer, [today])
+    assert len(fetched.rows(today)) == 120

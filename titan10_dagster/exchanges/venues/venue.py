@@ -101,7 +101,8 @@ class Wire:
     close_time: the field with the end of the candle (ms). If trading was halted, a candle can end early.
     confirm: the field that is 0 as long as the candle is not finished.
     last_finished: the object keys that lead from the answer to the start of its last finished candle, in the unit of
-        the candles' times. Later rows of the answer are not finished. None if the answers do not contain this time.
+        the candles' times. If the newest row of the answer is later, it is not finished. None if the answers do not
+        contain this time.
     """
 
     keys: tuple[int | str, ...]
