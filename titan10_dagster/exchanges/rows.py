@@ -341,10 +341,10 @@ def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any]
     broken = np.zeros(len(raw), np.bool_)
     for place, row in enumerate(raw):
         try:
-            values = parse_row(row)
+            values = list(parse_row(row))[:6]  # ccxt's general parser returns a row that is not a list unchanged
         except _PARSING_ERRORS:
             continue
-        for column, value in enumerate(values[:6]):
+        for column, value in enumerate(values):
             rows[place, column] = _number(value)
         if wire is not None:
             _drop_booleans(rows[place], row, wire)

@@ -168,6 +168,16 @@ def test_a_row_of_kraken_without_a_time_costs_its_own_minute_only(row: Any) -> N
     assert np.isnan(rows.candles[2, 1:]).all()
 
 
+@pytest.mark.parametrize("row", [None, True, 17, 1.5, "x", {}, []], ids=repr)
+def test_a_row_that_is_no_row_costs_its_own_minute_only(row: Any) -> None:
+    """Gemini's class in ccxt has no parser of its own. ccxt's general parser returns such a row as it is."""
+    raw = [[START + place * MINUTE, 1.5, 2.5, 0.5, 1.25, 10.0] for place in (3, 2, 1, 0)]
+    raw[1] = row
+    rows = parse(raw, None, async_support.gemini().parse_ohlcv, MINUTE)
+    assert minutes(rows) == [0, 1, 2, 3]
+    assert np.isnan(rows.candles[:, 1:]).all(axis=1).tolist() == [False, False, True, False]
+
+
 def test_rows_without_a_time_beside_a_gap_have_no_likely_minute() -> None:
     rows = parsed("binance", [None, minute(0), minute(2), minute(3), minute(7), None])
     assert (rows.dropped, rows.untimed.tolist()) == (2, [])
