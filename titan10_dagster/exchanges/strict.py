@@ -43,6 +43,7 @@ from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
+_MOST_DECIMALS = 100  # a market's precision cannot have more decimals
 _MILLISECONDS = re.compile(r"\d{13}")
 # A Date header is often a little earlier than the request. A difference of at most this length shows neither a wrong
 # clock nor a cache: the header has only whole seconds, and servers do not set it exactly when they send the answer.
@@ -210,6 +211,20 @@ class _Requests:
         return text
 
 
+class _BoundedPrecision:
+    """Replacements of ccxt's parsers of a market's precision, which is a number of decimals.
+
+    ccxt builds a text with this number of zeros. With a huge number, this would fill the memory and never end. Such a
+    precision is ignored, because Titan-10 does not use precisions.
+    """
+
+    def parse_precision(self, precision: Any) -> Any:
+        return None if _is_huge(precision) else super().parse_precision(precision)  # type: ignore[misc]
+
+    def integer_precision_to_amount(self, precision: Any) -> Any:
+        return None if _is_huge(precision) else super().integer_precision_to_amount(precision)  # type: ignore[misc]
+
+
 class _FastConstructor:
     """A faster constructor for ccxt's classes. It leaves out work that only the first instance of a class needs.
 
@@ -246,7 +261,7 @@ def strict_class(exchange: str) -> type[Any]:
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
-    class Strict(_FastConstructor, _Clocked, _Requests, base):  # type: ignore[misc]
+    class Strict(_FastConstructor, _BoundedPrecision, _Clocked, _Requests, base):  # type: ignore[misc]
         def parse_json(self, http_response: str) -> Any:
             # This runs before ccxt's `handle_errors`, which treats some invalid answers as errors of the exchange.
             answer = _present_answer()
@@ -283,6 +298,13 @@ def strict_class(exchange: str) -> type[Any]:
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _is_huge(precision: Any) -> bool:
+    try:
+        return abs(int(precision)) > _MOST_DECIMALS
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _present_answer() -> Answer:

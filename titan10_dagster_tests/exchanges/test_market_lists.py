@@ -120,6 +120,16 @@ def test_a_bad_record_is_skipped_and_named_and_the_others_are_kept(sandbox: Sand
     assert found.warning.startswith("the market list has 1 record that cannot be read; the other markets are kept.")
 
 
+@pytest.mark.parametrize("precision", [10**9, -(10**9), 10**400, "1000000000", "-1000000000"])
+def test_a_huge_precision_fills_no_memory(sandbox: Sandbox, precision: Any) -> None:
+    def change(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        record = {**items[0][1], "baseAssetPrecision": precision, "quotePrecision": precision}
+        return [(items[0][0], record), *items[1:]]
+
+    found = listed_with("binance", sandbox.url("binance"), change)
+    assert found.markets == listed("binance", sandbox.url("binance"))[0].markets
+
+
 def test_a_record_without_the_field_of_its_asset_is_no_invented_market(sandbox: Sandbox) -> None:
     def with_bad(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         bad = {name: value for name, value in items[0][1].items() if name != "baseAsset"}

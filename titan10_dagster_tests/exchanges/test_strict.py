@@ -19,7 +19,7 @@ _BY_INSTANCE = ("origin",)
 def test_a_strict_class_is_ccxts_own_and_made_once(exchange: str) -> None:
     class_ = strict_class(exchange)
     assert class_ is strict_class(exchange)
-    assert exchange in [base.__name__ for base in class_.__mro__[1:5]]
+    assert exchange in [base.__name__ for base in class_.__mro__[1:6]]
     assert class_.__name__ == f"Strict{exchange.capitalize()}"
 
 
@@ -82,3 +82,17 @@ def test_an_answer_without_a_date_shows_no_skew() -> None:
 def test_an_answer_made_before_its_request_is_stale_by_that_much(made: int, took: float, stale: int) -> None:
     answer = Answer(dated=RECEIVED + made * SECOND, received=RECEIVED, seconds=took)
     assert answer.staleness == stale * SECOND
+
+
+@pytest.mark.parametrize(("precision", "amount"), [("8", "0.00000001"), ("0", "1"), ("-2", "100"), (None, None)])
+def test_usual_precisions_are_parsed_by_ccxt(precision: str | None, amount: str | None) -> None:
+    async def work() -> None:
+        exchange = strict_class("kraken")()
+        assert exchange.parse_precision(precision) == amount
+        assert exchange.integer_precision_to_amount(precision) == amount
+        for huge in (10**400, "-1000000000"):
+            assert exchange.parse_precision(huge) is None
+            assert exchange.integer_precision_to_amount(huge) is None
+        await exchange.close()
+
+    run(work())
