@@ -9,26 +9,35 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from math import log
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import parquet
 
-from titan10_dagster.archives.parsing import NAMES, read_rows
+from titan10_dagster.archives.parsing import NAMES, header_of, names_in_header, read_rows, rows_of
 from titan10_dagster.candles.columns import Candles, Floats
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import MalformedFile
 
 # The usual columns of a CSV file without a header. Kraken's OHLCVT files have exactly these columns. Binance's kline
 # files begin with the same six columns, and then have others.
 USUAL_COLUMNS = (*NAMES, "")
 _PIECE = 16 << 20  # bytes of text that are parsed in one step
+# A piece with lines that are not rows is divided into parts of about this many bytes. Only the days of the parts with
+# these lines are possibly incomplete.
+_SMALL_PIECE = 64 << 10
+_LONGEST_LINE = 1 << 20  # bytes
+# The accepted probability that the timeframe of a file is misjudged (see `_check_timeframe`).
+_IMPROBABLE = 1e-9
 _DAY_MS = 86_400_000
 
 
@@ -67,7 +76,13 @@ def list_files(path: Path) -> list[LocalFile]:
             members = [member.filename for member in archive.infolist() if not member.is_dir()]
     except (OSError, zipfile.BadZipFile) as error:
         raise MalformedFile(f"{path} cannot be read: {error}") from error
-    return [LocalFile(path, member) for member in members if member.lower().endswith((".csv", ".txt"))]
+    return [LocalFile(path, member) for member in members if _is_candle_file(member)]
+
+
+def _is_candle_file(member: str) -> bool:
+    """Return whether a file in a zip file can be a file of candles. macOS adds files with other data to a zip file."""
+    is_of_macos = member.startswith("__MACOSX/") or Path(member).name.startswith("._")
+    return member.lower().endswith((".csv", ".txt")) and not is_of_macos
 
 
 def digest_of(path: Path) -> str:
@@ -115,12 +130,15 @@ class FileDay:
     """The candles of one UTC day in a file.
 
     `whole`: whether the file covers the whole day. This is the case if the file has the day's first candle or an
-        earlier row, and also the day's last candle or a later row.
+        earlier row, and also the day's last candle or a later row. A day is not whole if the file has a line near the
+        rows of the day that is not a row, because this line is possibly a candle of the day.
+    `unreadable`: the number of lines since the day before that are not rows.
     """
 
     day: date
     candles: Candles
     whole: bool
+    unreadable: int = 0
 
 
 def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> Iterator[FileDay]:
@@ -130,70 +148,167 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
         column that is not used.
 
     Raises:
-        MalformedFile: the file is damaged, is not a table of candles, or is not sorted by time.
+        MalformedFile: the file is damaged, is not a table of candles, is not sorted by time, or has candles of another
+            timeframe.
     """
-    waiting = np.empty((0, 6))
-    next_day: int | None = None  # the next day to yield, in days since 1970; None before the first day
-    for rows in _pieces(file, columns):
-        if next_day is not None and len(rows) and rows[0, 0] < next_day * _DAY_MS:
-            raise MalformedFile(f"{file} is not in order of time: sort its rows by time and import it again")
-        waiting = np.concatenate((waiting, rows))
-        if not len(waiting):
-            continue
-        last = int(waiting[-1, 0]) // _DAY_MS
-        complete = waiting[waiting[:, 0] < last * _DAY_MS]
-        yield from _days(complete, next_day, last, timeframe)
-        if len(complete) or next_day is not None:
-            next_day = last
-        waiting = waiting[len(complete) :]
-    if len(waiting):
-        last = int(waiting[-1, 0]) // _DAY_MS
-        is_whole = waiting[-1, 0] >= (last + 1) * _DAY_MS - timeframe.ms
-        is_first = next_day is None
-        starts = waiting[0, 0] < last * _DAY_MS + timeframe.ms
-        yield FileDay(_date(last), Candles.from_rows(waiting), bool(is_whole and (starts or not is_first)))
+    reading = _Reading(file, timeframe)
+    for rows, unreadable in _pieces(file, columns):
+        yield from reading.read(rows, unreadable)
+    yield from reading.end()
 
 
-def _days(rows: Floats, next_day: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days before `end`. The first day is `next_day`, or the day of the first row if `next_day` is None.
+@dataclass
+class _Reading:
+    """The state of reading the days of a file.
 
-    `next_day`, `end`: days since 1970.
+    waiting: the rows that were read but not yielded yet.
+    next_day: the next day to yield, in days since 1970; None before the first day.
+    unreadable: the number of lines that are not rows, since the last yielded day.
+    doubtful: the days (in days since 1970) that such a line possibly belongs to.
+    was_lost: whether such a line is after the last row.
     """
-    if next_day is None and not len(rows):
+
+    file: LocalFile
+    timeframe: Timeframe
+    waiting: Floats = field(default_factory=lambda: np.empty((0, 6)))
+    next_day: int | None = None
+    unreadable: int = 0
+    doubtful: set[int] = field(default_factory=set)
+    was_lost: bool = False
+
+    def read(self, rows: Floats, unreadable: int) -> Iterator[FileDay]:
+        """Add the rows of a piece, and yield the days before the day of its last row."""
+        if self.next_day is not None and len(rows) and rows[0, 0] < self.next_day * _DAY_MS:
+            raise MalformedFile(f"{self.file} is not in order of time: sort its rows by time and import it again")
+        if self.next_day is None and not len(self.waiting):
+            _check_timeframe(self.file, rows, self.timeframe)
+        self._doubt(rows, unreadable)
+        self.waiting = np.concatenate((self.waiting, rows))
+        if not len(self.waiting):
+            return
+        last = _day_of(self.waiting[-1])
+        complete = self.waiting[self.waiting[:, 0] < last * _DAY_MS]
+        self.waiting = self.waiting[len(complete) :]
+        if self.next_day is None and not len(complete):
+            return
+        first = self.next_day if self.next_day is not None else _day_of(complete[0])
+        by_day: Mapping[date, Candles] = Candles.from_rows(complete).by_day()
+        for number in range(first, last):
+            is_whole = self.next_day is not None or complete[0, 0] < first * _DAY_MS + self.timeframe.ms
+            yield self._day(number, by_day.get(_date(number), Candles.empty()), bool(is_whole))
+            self.next_day = number + 1
+
+    def end(self) -> Iterator[FileDay]:
+        """Yield the day of the last row.
+
+        Raises:
+            MalformedFile: the file has lines, but none of them is a row.
+        """
+        if not len(self.waiting):
+            if self.unreadable:
+                raise MalformedFile(
+                    f"{self.file}: none of its {self.unreadable:,} rows has a time that can be read. A time is a number"
+                    " of seconds, milliseconds, microseconds or nanoseconds since 1970, or a UTC date and time such as"
+                    " 2024-03-01 00:00:00"
+                )
+            return
+        last = _day_of(self.waiting[-1])
+        starts = self.next_day is not None or self.waiting[0, 0] < last * _DAY_MS + self.timeframe.ms
+        ends = self.waiting[-1, 0] >= (last + 1) * _DAY_MS - self.timeframe.ms
+        yield self._day(last, Candles.from_rows(self.waiting), bool(starts and ends))
+
+    def _doubt(self, rows: Floats, unreadable: int) -> None:
+        """Record the days to which the lines of a piece that are not rows possibly belong."""
+        self.unreadable += unreadable
+        if unreadable or self.was_lost:
+            around = [self.waiting[-1:], rows[:1] if not unreadable else rows]
+            found = [_day_of(row) for part in around for row in part[[0, -1] if len(part) else []]]
+            if found:
+                self.doubtful.update(range(min(found), max(found) + 1))
+        self.was_lost = bool(unreadable) or (self.was_lost and not len(rows))
+
+    def _day(self, number: int, candles: Candles, is_whole: bool) -> FileDay:
+        unreadable, self.unreadable = self.unreadable, 0
+        return FileDay(_date(number), candles, is_whole and number not in self.doubtful, unreadable)
+
+
+def _check_timeframe(file: LocalFile, rows: Floats, timeframe: Timeframe) -> None:
+    """Raise MalformedFile if the rows are candles of another timeframe.
+
+    Shorter candles would be stored as if they were longer, and missing candles between longer candles would look like
+    candles without trades.
+    """
+    times = np.unique(rows[:, 0].astype(np.int64))
+    if len(times) < 3:
         return
-    first = int(rows[0, 0]) // _DAY_MS if next_day is None else next_day
-    by_day: Mapping[date, Candles] = Candles.from_rows(rows).by_day()
-    for number in range(first, end):
-        whole = next_day is not None or number > first or rows[0, 0] < first * _DAY_MS + timeframe.ms
-        yield FileDay(_date(number), by_day.get(_date(number), Candles.empty()), bool(whole))
+    steps = np.diff(times)
+    typical, grid = int(np.median(steps)), int(np.gcd.reduce(steps))
+    is_shorter = typical < timeframe.ms
+    # In a quiet series, the times of a few candles can be on a coarser grid by accident.
+    is_longer = grid > timeframe.ms and -len(steps) * log(grid / timeframe.ms) < log(_IMPROBABLE)
+    if is_shorter or is_longer:
+        found = typical if is_shorter else grid
+        name = next((known.name for known in TIMEFRAMES.values() if known.ms == found), f"{found / 1000:g} s")
+        raise MalformedFile(
+            f"{file} has {name} candles, but the timeframe in the settings is {timeframe}: import a file with"
+            f" {timeframe} candles"
+        )
+
+
+def _day_of(row: Floats) -> int:
+    """Return the day of a row, in days since 1970."""
+    return int(row[0]) // _DAY_MS
 
 
 def _date(number: int) -> date:
     return date(1970, 1, 1) + timedelta(days=number)
 
 
-def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
-    """Yield the rows of a file in pieces. A piece of a CSV file has about 16 MB of text."""
-    if file.path.suffix.lower() == ".parquet":
-        yield _parquet_rows(file.path)
-        return
-    header = b""
+def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+    """Yield the rows of a file in pieces, each with the number of its lines that are not rows.
+
+    A piece of a CSV file has about 16 MB of text.
+    """
+    try:
+        if file.path.suffix.lower() == ".parquet":
+            yield _parquet_rows(file.path)
+        else:
+            yield from _csv_pieces(file, columns)
+    except MalformedFile as error:
+        raise MalformedFile(f"{file}: {error}") from error
+
+
+def _csv_pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+    header: bytes | None = None  # None before the first line with text
     rest = b""
     with _opened(file) as text:
         while True:
             piece = text.read(_PIECE)
-            if not header and not rest and piece and not piece[:1].isdigit():
-                header = piece[: piece.find(b"\n") + 1]
-                piece = piece[len(header) :]
-                read_rows(header, columns)  # if the line is not the header of a candle file, this raises MalformedFile
             lines = rest + piece
             end = len(lines) if not piece else lines.rfind(b"\n") + 1
+            if header is None and lines[:end].strip():
+                header = header_of(lines[:end])
+                read_rows(header, columns)  # if the line is not the header of a candle file, this raises MalformedFile
+                start = lines.find(header) + len(header)
+                lines, end = lines[start:], end - start
             if end:
-                rows, _ = read_rows(header + lines[:end], columns)
-                yield rows
+                yield from _rows_of_lines(header or b"", lines[:end], columns)
             rest = lines[end:]
+            if len(rest) > _LONGEST_LINE:
+                raise MalformedFile(f"a line is longer than {_LONGEST_LINE:,} bytes")
             if not piece:
                 return
+
+
+def _rows_of_lines(header: bytes, lines: bytes, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+    """Yield the rows of some lines. Lines that are not rows are searched for in smaller and smaller parts."""
+    rows, unreadable = read_rows(header + lines, columns)
+    middle = lines.find(b"\n", len(lines) // 2) + 1
+    if unreadable and len(lines) > _SMALL_PIECE and 0 < middle < len(lines):
+        yield from _rows_of_lines(header, lines[:middle], columns)
+        yield from _rows_of_lines(header, lines[middle:], columns)
+    else:
+        yield rows, unreadable
 
 
 @contextmanager
@@ -208,32 +323,19 @@ def _opened(file: LocalFile) -> Iterator[IO[bytes]]:
         else:
             with file.path.open("rb") as plain:
                 yield plain
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise MalformedFile(f"{file} cannot be read: {error}") from error
+    # zipfile raises RuntimeError for an encrypted file, and NotImplementedError for an unknown compression
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise MalformedFile(f"the file cannot be read: {error}") from error
 
 
-def _parquet_rows(path: Path) -> Floats:
-    """Return all rows of a Parquet file, sorted by time.
+def _parquet_rows(path: Path) -> tuple[Floats, int]:
+    """Return all rows of a Parquet file, sorted by time, and the number of its rows without a usable time.
 
-    The file must have the columns open, high, low, close and volume, and a column time, timestamp, open_time or date.
+    The columns have the same names as in the header of a CSV file.
     """
     try:
         table = parquet.read_table(path)
-    except (OSError, ValueError) as error:
-        raise MalformedFile(f"{path} cannot be read: {error}") from error
-    names = {name.lower(): name for name in table.column_names}
-    time = next((names[name] for name in ("time", "timestamp", "open_time", "date") if name in names), None)
-    missing = [name for name in NAMES[1:] if name not in names]
-    if time is None or missing:
-        raise MalformedFile(
-            f"{path} has no column {', '.join(missing) or 'time'}. Its columns are {', '.join(table.column_names)}"
-        )
-    times = table.column(time).to_pandas()
-    if times.dtype.kind == "M":
-        milliseconds = times.to_numpy().astype("datetime64[ms]").astype(np.int64).astype(np.float64)
-    else:
-        raw = times.to_numpy(np.float64)
-        milliseconds = np.where(raw < 1e11, raw * 1000, np.where(raw >= 1e14, np.floor(raw / 1000), raw))
-    values = [table.column(names[name]).to_pandas().to_numpy(np.float64) for name in NAMES[1:]]
-    rows = np.column_stack([milliseconds, *values])
-    return rows[np.argsort(rows[:, 0], kind="stable")]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise MalformedFile(f"the file cannot be read: {error}") from error
+    names = names_in_header(table.column_names, {})
+    return rows_of([table.column(names.index(name)) for name in NAMES])

@@ -1,8 +1,8 @@
 """Unpack candle files within size limits, and parse their rows.
 
 Four properties are read from the content of each file: whether it has a header, the order of the columns (from the
-header), the unit of the times (seconds, milliseconds or microseconds), and the time range that the file covers. These
-properties are not assumed, because exchanges changed each property without notice (binance-public-data issues 177, 283,
+header), the unit of the times (from seconds to nanoseconds), and the time range that the file covers. These properties
+are not assumed, because exchanges changed each property without notice (binance-public-data issues 177, 283,
 386; days of OKX and HTX begin at 16:00 UTC).
 """
 
@@ -32,11 +32,15 @@ NAMES = ("time", "open", "high", "low", "close", "volume")
 # has 300 MB.
 MOST_UNPACKED = 512 << 20
 _CHUNK = 1 << 20
-_SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
+_SECONDS_BELOW, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 1e11, 1e14, 1e17
+# No exchange had candles before 2009. So an earlier time is not a time: it is a row number, or a date such as 20240301.
+_EARLIEST_MS = 1_230_768_000_000
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")
-# The usual names of the six columns in a header. The record of an archive can add other names.
+# The usual names of the six columns in a header, in lower case and with underscores instead of spaces. The record of an
+# archive can add other names. If a header has several of the names of a column, the first name in this table counts.
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "time": ("time", "timestamp", "open_time", "opentime", "ts", "id", "unix", "date", "date_time_utc"),
+    "time": ("time", "timestamp", "open_time", "opentime", "ts", "unix", "datetime", "date", "date_time_utc", "id"),
     "open": ("open",),
     "high": ("high",),
     "low": ("low",),
@@ -107,39 +111,98 @@ def read_rows(
     Raises:
         MalformedFile: a column is missing, or the text is not a table.
     """
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    first = text[: text.find(b"\n")].decode("utf-8", "replace").strip()
-    if not first:
+    text = _beginning_with_a_line(text)
+    if not text:
         return np.empty((0, 6)), 0
-    fields = next(csv.reader([first]))
-    has_header = not fields[0][:1].isdigit()
-    names = _from_header(fields, header or {}) if has_header else _padded(columns, len(fields))
+    fields = _fields_of_first_line(text)
+    has_header = _is_header(fields)
+    names = names_in_header(fields, header or {}) if has_header else _padded(columns, fields)
+    if has_header and not text.partition(b"\n")[2]:
+        return np.empty((0, 6)), 0
     table, unreadable = _table(text, names, skip=int(has_header))
-    values = [_times(table.column("time")), *(_numbers(table.column(name)) for name in NAMES[1:])]
-    rows = np.column_stack(values)
-    usable = (rows[:, 0] >= 0) & (rows[:, 0] < END_OF_TIME_MS)
-    unreadable += int((~usable).sum())
+    rows, without_time = rows_of([table.column(name) for name in NAMES])
+    return rows, unreadable + without_time
+
+
+def header_of(text: bytes) -> bytes:
+    """Return the header line of a CSV text, with its line end; b"" if the text begins with a row, or is empty.
+
+    Raises:
+        MalformedFile: the first line is not a line of a CSV file.
+    """
+    text = _beginning_with_a_line(text)
+    if not text or not _is_header(_fields_of_first_line(text)):
+        return b""
+    line, end, _ = text.partition(b"\n")
+    return line + end
+
+
+def rows_of(columns: Sequence[pa.ChunkedArray]) -> tuple[Floats, int]:
+    """Return the rows of a table as `read_rows` does, and the number of its rows without a usable time.
+
+    `columns`: the columns of NAMES. They contain numbers or texts; times can also be timestamps or dates.
+
+    Raises:
+        MalformedFile: a column has a type that is neither a number nor a text.
+    """
+    rows = np.column_stack([_times(columns[0]), *map(_numbers, columns[1:])])
+    usable = (rows[:, 0] >= _EARLIEST_MS) & (rows[:, 0] < END_OF_TIME_MS)
+    unusable = int((~usable).sum())
     rows = rows[usable]
-    return rows[np.argsort(rows[:, 0], kind="stable")], unreadable
+    return rows[np.argsort(rows[:, 0], kind="stable")], unusable
 
 
-def _from_header(fields: Sequence[str], header: Mapping[str, Sequence[str]]) -> list[str]:
-    spelled = [field.strip().strip("\ufeff").lower() for field in fields]
+def _beginning_with_a_line(text: bytes) -> bytes:
+    """Return the text without a byte order mark, and without empty lines at its beginning."""
+    return text.removeprefix(_BYTE_ORDER_MARK).lstrip()
+
+
+def _fields_of_first_line(text: bytes) -> list[str]:
+    line = text.partition(b"\n")[0].decode("utf-8", "replace").strip()
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise MalformedFile(f"the first line is not a line of a CSV file: {error}") from error
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    return not fields[0].strip()[:1].isdigit()
+
+
+def names_in_header(fields: Sequence[str], header: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return, for each column, its name in NAMES, or "" if the column is not one of the six columns.
+
+    `fields`: the names in the file. `header`: see `read_rows`.
+
+    Raises:
+        MalformedFile: a column is missing.
+    """
+    spelled = [field.strip().strip("\ufeff").lower().replace(" ", "_") for field in fields]
     places: dict[int, str] = {}
     for name in NAMES:
         found = next(
             (spelled.index(text) for text in (*header.get(name, ()), *_SPELLINGS[name]) if text in spelled), None
         )
         if found is None:
-            raise MalformedFile(f"the header has no column for {name}: {', '.join(fields)[:120]}")
+            raise MalformedFile(f"the header has no column for {name}: {', '.join(fields)[:120]}{_separator(fields)}")
         places[found] = name
     return [places.get(place, "") for place in range(len(fields))]
 
 
-def _padded(columns: Sequence[str], width: int) -> list[str]:
+def _separator(fields: Sequence[str]) -> str:
+    """Return a sentence for a line that has another separator than the comma, or ""."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if any(separator in field for field in fields):
+            return f". Its columns are separated by {name}: save the file with commas"
+    return ""
+
+
+def _padded(columns: Sequence[str], fields: Sequence[str]) -> list[str]:
+    width = len(fields)
     if width < max(columns.index(name) for name in NAMES) + 1:
         raise MalformedFile(
             f"the rows have only {width} columns, so at least one of the {len(NAMES)} needed columns is missing"
+            f"{_separator(fields)}"
         )
     return [columns[place] if place < len(columns) else "" for place in range(width)]
 
@@ -179,9 +242,23 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
-    if pa.types.is_floating(column.type):
-        return column.to_numpy()  # type: ignore[no-any-return]
-    return np.array([_number(text) for text in column.to_pylist()], np.float64)
+    """Return a column of numbers or texts as numbers. A value that is absent or not a number becomes NaN."""
+    if _is_text(column.type):
+        return np.array([_number(text) for text in column.to_pylist()], np.float64)
+    return _cast(column, pa.float64()).to_numpy()  # type: ignore[no-any-return]
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type_):
+        return _is_text(type_.value_type)
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
+def _cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return column.cast(type_, safe=False)
+    except pa.ArrowException as error:
+        raise MalformedFile(f"a column has the type {column.type}, which is neither a number nor a text") from error
 
 
 def _number(text: str | None) -> float:
@@ -193,12 +270,19 @@ def _number(text: str | None) -> float:
 
 def _times(column: pa.ChunkedArray) -> Floats:
     """Return the times in milliseconds since 1970 UTC. A time that cannot be read becomes NaN."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        # Arrow stores a timestamp with a time zone in UTC. A timestamp without a time zone is taken as UTC.
+        zone = getattr(column.type, "tz", None)
+        return _numbers(_cast(column, pa.timestamp("ms", zone)).cast(pa.int64()))
     numbers = _numbers(column)
-    if not pa.types.is_floating(column.type) and np.isnan(numbers).any():
+    if _is_text(column.type) and np.isnan(numbers).any():
         numbers = np.array([_instant(text) for text in column.to_pylist()], np.float64)
-    # For times from 1973 to 5138, the size of a number shows its unit (seconds, milliseconds or microseconds).
+    # For times from 1973 to 5138, the size of a number shows its unit (from seconds to nanoseconds). A double has an
+    # error of up to 128 nanoseconds there, so nanoseconds are rounded to whole microseconds first.
     milliseconds = np.where(numbers < _SECONDS_BELOW, numbers * 1000, numbers)
-    return np.where(milliseconds >= _MICROSECONDS_FROM, np.floor(milliseconds / 1000), np.floor(milliseconds))
+    milliseconds = np.where(numbers >= _MICROSECONDS_FROM, numbers / 1000, milliseconds)
+    milliseconds = np.where(numbers >= _NANOSECONDS_FROM, np.round(numbers / 1e6, 3), milliseconds)
+    return np.floor(milliseconds)
 
 
 def _instant(text: str | None) -> float:
@@ -210,7 +294,7 @@ def _instant(text: str | None) -> float:
     if text is None or not np.isnan(number):
         return number
     try:
-        instant = datetime.fromisoformat(text.strip())
+        instant = datetime.fromisoformat(text.strip().removesuffix("UTC").strip())
     except ValueError:
         return float("nan")
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1000

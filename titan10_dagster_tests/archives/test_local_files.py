@@ -102,3 +102,159 @@ def test_a_name_says_which_market_a_file_holds(name: str, expected: bool) -> Non
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(MalformedFile, match=r"nothing\.zip cannot be read"):
         list_files(tmp_path / "nothing.zip")
+
+
+def lines_of(days: int) -> list[str]:
+    return text_of([START + 60 * minute for minute in range(days * 1440)]).splitlines()
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["ended", "unended"])
+@pytest.mark.parametrize("before", ["\ufeff", "\n", "\r\n\n"], ids=["byte order mark", "empty line", "empty lines"])
+@pytest.mark.parametrize("header", ["", "time,open,high,low,close,volume,trades\n"], ids=["no header", "header"])
+def test_the_beginning_and_the_end_of_a_file_lose_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, before: str, end: str
+) -> None:
+    monkeypatch.setattr(local_files, "_PIECE", 5000)
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text(before + header + "\n".join(lines_of(2)) + end, newline="")
+    assert [(len(day.candles), day.whole) for day in days_of(path)] == [(1440, True), (1440, True)]
+
+
+def test_quoted_rows_without_a_header_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_files, "_PIECE", 5000)
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text("".join('"' + line.replace(",", '","') + '"\n' for line in lines_of(2)))
+    assert [len(day.candles) for day in days_of(path)] == [1440, 1440]
+
+
+@pytest.mark.parametrize("broken", ["garbage", "None,1,2,0.5,1.5,7,3", "1,2"])
+@pytest.mark.parametrize(("place", "whole"), [(700, [False, True, True]), (1440, [False, False, True])])
+def test_a_day_with_a_line_that_is_not_a_row_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, place: int, whole: list[bool]
+) -> None:
+    """A line between two days can belong to each of them."""
+    monkeypatch.setattr(local_files, "_SMALL_PIECE", 500)
+    lines = lines_of(3)
+    lines.insert(place, broken)
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text("\n".join(lines))
+    found = days_of(path)
+    assert [day.whole for day in found] == whole
+    assert sum(day.unreadable for day in found) == 1
+    assert sum(len(day.candles) for day in found) == 3 * 1440
+
+
+@pytest.mark.parametrize("time", ["01/02/2024 00:00", "20240301", "1.5e5"])
+def test_a_file_without_a_readable_time_is_refused(tmp_path: Path, time: str) -> None:
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text(f"time,open,high,low,close,volume\n{time},1,2,0.5,1.5,7\n")
+    with pytest.raises(MalformedFile, match="none of its 1 rows has a time that can be read"):
+        days_of(path)
+
+
+@pytest.mark.parametrize(("seconds", "name"), [(300, "5m"), (3600, "1h"), (7 * 86_400, "604800 s"), (1, "1 s")])
+def test_candles_of_another_timeframe_are_refused(tmp_path: Path, seconds: int, name: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(text_of([START + seconds * number for number in range(40)]))
+    with pytest.raises(MalformedFile, match=f"has {name} candles, but the timeframe in the settings is 1m"):
+        days_of(path)
+
+
+@pytest.mark.parametrize("minutes", [(0, 5, 15), (0, 60), (0,), tuple(range(0, 300, 5)) + (301,)])
+def test_candles_of_a_quiet_series_are_not_taken_for_another_timeframe(
+    tmp_path: Path, minutes: tuple[int, ...]
+) -> None:
+    path = tmp_path / "quiet.csv"
+    path.write_text(text_of([START + 60 * minute for minute in minutes]))
+    assert sum(len(day.candles) for day in days_of(path)) == len(minutes)
+
+
+TIMES = pd.date_range("2024-01-01", periods=1440, freq="min", unit="ns")
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(TIMES.tz_localize("UTC").tz_convert("Asia/Shanghai"), id="another time zone"),
+        pytest.param(TIMES.astype(str), id="texts"),
+        pytest.param(TIMES.astype(str).astype("category"), id="categories"),
+        pytest.param(TIMES.astype("int64"), id="nanoseconds"),
+        pytest.param(TIMES.astype("int64") // 10**9, id="seconds"),
+        pytest.param((TIMES.astype("int64") / 1e9).astype(float), id="seconds with a fraction"),
+    ],
+)
+@pytest.mark.parametrize("name", ["time", "Timestamp", "Open time", "date"])
+@pytest.mark.filterwarnings("error")
+def test_times_of_a_parquet_file_have_any_type(tmp_path: Path, times: pd.Index, name: str) -> None:
+    path = tmp_path / "XBTUSD_1.parquet"
+    pd.DataFrame({name: times, "open": "1.0", "high": 2.0, "low": 0.5, "close": 1.5, "volume": 3}).to_parquet(path)
+    ((day),) = days_of(path)
+    assert (day.day, len(day.candles), day.whole) == (date(2024, 1, 1), 1440, True)
+    assert day.candles.open[0] == 1.0
+
+
+def test_dates_of_a_parquet_file_are_the_days_of_candles(tmp_path: Path) -> None:
+    path = tmp_path / "days.parquet"
+    dates = [day.date() for day in pd.date_range("2024-01-01", periods=3)]
+    pd.DataFrame({"date": dates, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 3.0}).to_parquet(path)
+    found = list(read_days(LocalFile(path), USUAL_COLUMNS, TIMEFRAMES["1d"]))
+    assert [(str(day.day), len(day.candles), day.whole) for day in found] == [
+        ("2024-01-01", 1, True),
+        ("2024-01-02", 1, True),
+        ("2024-01-03", 1, True),
+    ]
+
+
+@pytest.mark.parametrize("lost", [None, float("nan"), -5.0])
+def test_a_row_of_a_parquet_file_without_a_time_is_counted(tmp_path: Path, lost: float | None) -> None:
+    path = tmp_path / "XBTUSD_1.parquet"
+    times = [lost, *(float(START + 60 * minute) for minute in range(1, 1440))]
+    pd.DataFrame({"time": times, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 3.0}).to_parquet(path)
+    (day,) = days_of(path)
+    assert (len(day.candles), day.whole, day.unreadable) == (1439, False, 1)
+
+
+def test_a_column_that_is_neither_number_nor_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "XBTUSD_1.parquet"
+    frame = pd.DataFrame({"time": [START], "open": [[1.0]], "high": 2.0, "low": 0.5, "close": 1.5, "volume": 3.0})
+    frame.to_parquet(path)
+    with pytest.raises(MalformedFile, match=r"XBTUSD_1\.parquet: a column has the type list"):
+        days_of(path)
+
+
+def test_a_damaged_text_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress("\n".join(lines_of(3)).encode()))
+    packed[len(packed) // 2 : len(packed) // 2 + 50] = b"\xff" * 50
+    path = tmp_path / "XBTUSD_1.csv.gz"
+    path.write_bytes(packed)
+    with pytest.raises(MalformedFile, match="cannot be read"):
+        days_of(path)
+
+
+def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "Kraken.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("XBTUSD_1.csv", "1")
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + flags] |= 1  # the flag of encrypted files
+    path.write_bytes(content)
+    with pytest.raises(MalformedFile, match=r"XBTUSD_1\.csv: the file cannot be read: .*encrypted"):
+        days_of(path)
+
+
+def test_a_text_without_line_ends_is_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_files, "_LONGEST_LINE", 10_000)
+    monkeypatch.setattr(local_files, "_PIECE", 5000)
+    path = tmp_path / "XBTUSD_1.csv.gz"
+    path.write_bytes(gzip.compress(b"1" * 1_000_000))
+    with pytest.raises(MalformedFile, match="a line is longer than 10,000 bytes"):
+        days_of(path)
+
+
+def test_files_that_macos_adds_to_a_zip_file_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mine.csv", "\n".join(lines_of(1)))
+        archive.writestr("__MACOSX/._mine.csv", b"\x00\x05\x16\x07")
+    assert [file.member for file in list_files(path)] == ["mine.csv"]

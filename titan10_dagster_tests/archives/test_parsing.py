@@ -29,7 +29,18 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-@pytest.mark.parametrize("time", [f"{MS // 1000}", f"{MS}", f"{MS}000", f"{MS}.0"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        f"{MS // 1000}",
+        f"{MS}",
+        f"{MS}000",
+        f"{MS}000000",
+        f"{MS}.0",
+        "2024-01-01 00:00:00 UTC",
+        "2024-01-01 01:00+01:00",
+    ],
+)
 def test_the_unit_of_times_is_read_from_their_size(time: str) -> None:
     rows, unreadable = read_rows(f"{time},1,2,0.5,1.5,10\n".encode(), COLUMNS)
     assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
@@ -163,8 +174,50 @@ def test_every_double_survives(values: list[float], minute: int) -> None:
     assert rows.tolist() == [[time, *values]]
 
 
-def test_an_empty_text_has_no_rows() -> None:
-    assert read_rows(b"", COLUMNS)[0].shape == (0, 6)
+def test_nanoseconds_of_any_minute_are_exact() -> None:
+    times = [MS + 60_000 * minute for minute in range(1440)]
+    text = "".join(f"{time}000000,1,2,0.5,1.5,7\n" for time in times)
+    assert read_rows(text.encode(), COLUMNS)[0][:, 0].tolist() == times
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"time,open,high,low,close,volume\n", b"time,open,high,low,close,volume"])
+def test_an_empty_text_has_no_rows(text: bytes) -> None:
+    rows, unreadable = read_rows(text, COLUMNS)
+    assert rows.shape == (0, 6)
+    assert unreadable == 0
+
+
+@pytest.mark.parametrize("time", ["20240301", "7", "45292.0"])
+def test_a_date_or_a_row_number_is_not_a_time(time: str) -> None:
+    rows, unreadable = read_rows(f"{time},1,2,0.5,1.5,7\n".encode(), COLUMNS)
+    assert len(rows) == 0
+    assert unreadable == 1
+
+
+def test_row_numbers_beside_the_dates_are_not_the_times() -> None:
+    text = b"id,date,open,high,low,close,volume\n0,2024-01-01 00:00:00,1,2,0.5,1.5,7\n"
+    assert read_rows(text, COLUMNS)[0][0, 0] == MS
+
+
+def test_names_with_spaces_and_capitals_are_known() -> None:
+    text = f"Open time,Open,High,Low,Close,Volume\n{MS},1,2,0.5,1.5,10\n".encode()
+    assert read_rows(text, COLUMNS)[0].tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
+
+
+def test_empty_lines_before_the_first_row_lose_nothing() -> None:
+    assert len(read_rows(f"\r\n\n{MS},1,2,0.5,1.5,10\r\n".encode(), COLUMNS)[0]) == 1
+
+
+@pytest.mark.parametrize("text", [b"1" * 200_000, f"{MS},1,2,0.5,1.5,10\r{MS + 60_000},1,2,0.5,1.5,10\r".encode()])
+def test_a_text_that_is_not_csv_is_refused(text: bytes) -> None:
+    with pytest.raises(MalformedFile, match="not a line of a CSV file"):
+        read_rows(text, COLUMNS)
+
+
+@pytest.mark.parametrize("header", ["", "time;open;high;low;close;volume\n"])
+def test_another_separator_is_named(header: str) -> None:
+    with pytest.raises(MalformedFile, match="separated by semicolons"):
+        read_rows(f"{header}{MS};1,5;2,5;0,5;1,5;10\n".encode(), COLUMNS)
 
 
 def test_a_header_without_a_volume_is_refused() -> None:
