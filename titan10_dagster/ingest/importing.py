@@ -6,16 +6,17 @@ Afterwards a backfill of the same days checks the candles and writes them to the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 
 from titan10_dagster.archives.local_files import FileDay, LocalFile, belongs_to, digest_of, list_files, read_days
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.slices import Series, Slice, from_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.venues.registry import venue_of
@@ -33,7 +34,9 @@ class ImportedFile:
 
     `first`, `last`: the first and last day that was written, or None if no day was written. `landed`: the number of
     days that were written. `skipped`: the number of days that were not written, because the ledger already shows all
-    candles as stored. `candles`: the number of candles that were written.
+    candles as stored. `candles`: the number of candles that were written. `left_out`: the number of days with candles
+    that were not written, because they are before the exchange's start or have not ended. `start`: the exchange's
+    start. `unreadable`: the number of lines that are not rows.
     """
 
     file: LocalFile
@@ -43,6 +46,9 @@ class ImportedFile:
     landed: int
     skipped: int
     candles: int
+    left_out: int
+    start: date
+    unreadable: int
 
 
 def import_files(
@@ -103,25 +109,30 @@ def _matching(
 def _import_file(
     titan10: IngestContext, series: Series, file: LocalFile, digest: str, columns: Sequence[str]
 ) -> ImportedFile:
-    first: date | None = None
-    last: date | None = None
-    landed = skipped = candles = 0
+    start = titan10.exchange(series.exchange).start
+    done = ImportedFile(file, series.symbol, None, None, 0, 0, 0, 0, start, 0)
     for batch in _batches(read_days(file, columns, series.timeframe)):
         slices = [Slice(series, day.day) for day in batch]
         known = ledger_rows(titan10, slices)
         for slice_, day in zip(slices, batch, strict=True):
-            if slice_.day < titan10.exchange(series.exchange).start or slice_.end > titan10.now():
+            done = replace(done, unreadable=done.unreadable + day.unreadable)
+            if slice_.day < start or slice_.end > titan10.now():
+                done = replace(done, left_out=done.left_out + bool(len(day.candles)))
                 continue
             if _is_complete(known.get(slice_)):
-                skipped += 1
+                done = replace(done, skipped=done.skipped + 1)
                 continue
-            fetched = _fetched(titan10, slice_, day, file, digest)
+            fetched = _with_earlier_files(titan10, _fetched(titan10, slice_, day, file, digest))
             titan10.land(fetched)
             titan10.on_landed(fetched)
-            first, last = first or slice_.day, slice_.day
-            landed += 1
-            candles += len(fetched.candles)
-    return ImportedFile(file, series.symbol, first, last, landed, skipped, candles)
+            done = replace(
+                done,
+                first=done.first or slice_.day,
+                last=slice_.day,
+                landed=done.landed + 1,
+                candles=done.candles + len(day.candles),
+            )
+    return done
 
 
 def _batches(days: Iterator[FileDay]) -> Iterator[list[FileDay]]:
@@ -140,6 +151,37 @@ def _is_complete(row: LedgerRow | None) -> bool:
     return row is not None and row.state == "settled" and row.present == row.expected
 
 
+def _with_earlier_files(titan10: IngestContext, fetched: FetchedSlice) -> FetchedSlice:
+    """Return the slice, with the candles of files that were imported before and contain other candles of the day.
+
+    A day can be in two files, for example if the days of the files begin at midnight of another time zone. If the new
+    file is complete, or if the slice in the landing zone was not imported, the slice does not change.
+    """
+    record = fetched.record
+    if record.answered:
+        return fetched
+    former = titan10.landing.read_or_quarantine(record.slice)
+    if former is None or former.record.source is not Source.IMPORT:
+        return fetched
+    others = former.candles.where(~np.isin(former.candles.times, fetched.candles.times))
+    if not len(others):
+        return fetched
+    candles = Candles.joined(others, fetched.candles).sorted()
+    missing = _count_missing(record.slice, candles)
+    files = (*(file for file in former.record.files if file.url != record.files[0].url), *record.files)
+    complete = former.record.answered or not missing
+    note = None if complete else _note(record.slice, missing)
+    return FetchedSlice(replace(record, answered=complete, note=note, files=files), candles)
+
+
+def _count_missing(slice_: Slice, candles: Candles) -> int:
+    return int(np.setdiff1d(slice_.grid(), candles.times).size)
+
+
+def _note(slice_: Slice, missing: int) -> str:
+    return f"{missing} of {slice_.expected} candles are not in the imported file"
+
+
 def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFile, digest: str) -> FetchedSlice:
     """Return the slice to write into the landing zone.
 
@@ -147,10 +189,10 @@ def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFil
     files leave out minutes without trades, missing candles do not matter.
     """
     omits_empty = venue_of(slice_.series.exchange).files_omit_empty_minutes
-    missing = np.setdiff1d(slice_.grid(), day.candles.times).size
+    missing = _count_missing(slice_, day.candles)
     complete = day.whole and (omits_empty or not missing)
-    note = None if complete else f"{missing} of {slice_.expected} candles are not in the imported file"
-    now = titan10.now()
+    note = None if complete else _note(slice_, missing)
+    now, (start, end) = titan10.now(), _covered(slice_, day)
     source = SourceFile(
         url=file.url,
         size=file.path.stat().st_size,
@@ -160,8 +202,8 @@ def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFil
         etag=None,
         last_modified=None,
         read_at=now,
-        start=slice_.start,
-        end=slice_.start + timedelta(days=1),
+        start=start,
+        end=end,
     )
     record = FetchRecord(
         slice=slice_,
@@ -176,3 +218,11 @@ def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFil
         files=(source,),
     )
     return FetchedSlice(record, day.candles.drop_repeats())
+
+
+def _covered(slice_: Slice, day: FileDay) -> tuple[datetime, datetime]:
+    """Return the stretch of a day that the file covers: the whole day, or from its first to its last row."""
+    if day.whole or not len(day.candles):
+        return slice_.start, slice_.end
+    first, last = from_datetime64(day.candles.times.min()), from_datetime64(day.candles.times.max())
+    return first, min(last + slice_.series.timeframe.delta, slice_.end)

@@ -91,3 +91,76 @@ def test_a_file_that_is_not_a_table_is_refused(make_world: MakeWorld, tmp_path: 
     page.write_text("<html><body>Sign in</body></html>\n")
     with pytest.raises(MalformedFile, match="header"):
         import_files(world.titan10, "kraken", [page], symbol=None, columns=NAMES)
+
+
+def binance(make_world: MakeWorld) -> World:  # noqa: F811
+    return make_world({"binance": ["BTC/USDT"]})
+
+
+def csv_of(path: Path, rows: np.ndarray) -> Path:
+    path.write_text(
+        "".join(f"{int(time)},{o!r},{h!r},{low!r},{c!r},{v!r}\n" for time, o, h, low, c, v in rows.tolist())
+    )
+    return path
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_days_that_begin_in_another_time_zone_are_put_together(
+    make_world: MakeWorld,  # noqa: F811
+    tmp_path: Path,
+    order: tuple[int, ...],
+) -> None:
+    """Each file has a day in UTC+8, so each UTC day is in two files."""
+    world = binance(make_world)
+    begins = [datetime(2024, 1, day, 16, tzinfo=UTC) for day in (7, 8, 9, 10)]
+    files = []
+    for number in range(3):
+        rows = world.sandbox.truth("binance", "BTC/USDT", begins[number], begins[number + 1])
+        files.append(csv_of(tmp_path / f"{number}.csv", rows))
+    paths = [files[number] for number in order]
+    import_files(world.titan10, "binance", paths, symbol="BTC/USDT", columns=NAMES)
+    days = world.titan10.slices("binance", [date(2024, 1, 8), date(2024, 1, 9)])
+    for slice_ in days:
+        landed = world.titan10.landing.read(slice_)
+        assert landed is not None
+        assert landed.record.answered
+        assert len(landed.candles) == 1440
+    assert not world.backfill("binance", date(2024, 1, 8), date(2024, 1, 9)).failed
+    truth = world.sandbox.truth(
+        "binance", "BTC/USDT", datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC)
+    )
+    assert np.array_equal(world.stored("binance", "BTC/USDT", date(2024, 1, 8), date(2024, 1, 9)), truth)
+    found = rows_of(world.titan10.database, "SELECT stretch_start, stretch_end, url FROM provenance ORDER BY 1")
+    assert [(start, end, str(url).rpartition("/")[2]) for start, end, url in found] == [
+        (datetime(2024, 1, 8, tzinfo=UTC), begins[1], "0.csv"),
+        (begins[1], begins[2], "1.csv"),
+        (begins[2], datetime(2024, 1, 10, tzinfo=UTC), "2.csv"),
+    ]
+
+
+def test_a_lost_line_is_not_a_minute_without_trades(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    """Kraken's files leave out minutes without trades. But a line that cannot be read is possibly a candle."""
+    world = kraken(make_world)
+    archive = ohlcvt(tmp_path, history(world))
+    with zipfile.ZipFile(archive) as packed:
+        lines = packed.read("XBTUSD_1.csv").decode().splitlines()
+    lines[100] = lines[100].replace(",", ";")
+    archive.unlink()
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text("\n".join(lines))
+    (imported,) = import_files(world.titan10, "kraken", [path], symbol=None, columns=(*NAMES, ""))
+    assert imported.unreadable == 1
+    world.backfill("kraken", FIRST, LAST)
+    ledger = "SELECT no_trades, beyond_horizon, present FROM slice_ledger ORDER BY day LIMIT 1"
+    assert rows_of(world.titan10.database, ledger) == [(0, 145, 1295)]
+
+
+def test_days_that_are_not_imported_are_counted(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = binance(make_world)
+    start = world.titan10.exchange("binance").start
+    path = tmp_path / "old.csv"
+    first = datetime(start.year, start.month, start.day, tzinfo=UTC)
+    rows = np.array([[first.timestamp() * 1000 - 60_000 * minute, 1, 2, 0.5, 1.5, 3] for minute in range(10, 0, -1)])
+    csv_of(path, rows)
+    (imported,) = import_files(world.titan10, "binance", [path], symbol="BTC/USDT", columns=NAMES)
+    assert (imported.landed, imported.left_out, imported.start) == (0, 1, start)

@@ -60,7 +60,14 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
 def _sentence(imported: ImportedFile) -> str:
     days = f"{imported.first} to {imported.last}" if imported.landed else "no day"
     skipped = f"; {imported.skipped} days were already complete" if imported.skipped else ""
-    return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}."
+    left_out = ""
+    if imported.left_out:
+        left_out = (
+            f"; {imported.left_out} days were left out, because they are before the exchange's start in the settings"
+            f" ({imported.start}) or have not ended"
+        )
+    unreadable = f"; {imported.unreadable:,} lines are not rows and were left out" if imported.unreadable else ""
+    return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}{left_out}{unreadable}."
 
 
 def _as_json(done: Sequence[ImportedFile]) -> list[dict[str, Any]]:
@@ -73,6 +80,8 @@ def _as_json(done: Sequence[ImportedFile]) -> list[dict[str, Any]]:
             "days": imported.landed,
             "days_complete_before": imported.skipped,
             "candles": imported.candles,
+            "days_left_out": imported.left_out,
+            "unreadable_lines": imported.unreadable,
         }
         for imported in done
     ]

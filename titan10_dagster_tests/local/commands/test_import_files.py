@@ -75,3 +75,14 @@ def test_columns_without_a_volume_are_refused(working: Project, archive: Path) -
     done = working.titan10("import", "kraken", str(archive), "--columns", "time,open,high,low,close")
     assert done.returncode == 2
     assert "--columns lacks volume" in done.stderr
+
+
+def test_days_and_lines_that_are_left_out_are_reported(working: Project, tmp_path: Path) -> None:
+    file = tmp_path / "XBTUSD_1.csv"
+    file.write_text("1672531200,1,1,1,1,1\ngarbage\n")
+    done = working.titan10("import", "kraken", str(file))
+    assert done.returncode == 0, done.stderr
+    assert (
+        "1 days were left out, because they are before the exchange's start in the settings (2024-01-01)" in done.stderr
+    )
+    assert "1 lines are not rows and were left out" in done.stderr
