@@ -29,6 +29,10 @@ _PASSING = (
     "could not be verified",
     "refuses this address",
     "refuses to serve",
+    # The content was damaged on its way, or a proxy answered with a page of its own.
+    "digest is not the published one",
+    "is damaged",
+    "is not a usable",
 )
 _TRIED_AGAIN_AFTER = timedelta(days=1)
 

@@ -87,10 +87,12 @@ def test_days_without_a_file_are_never_requested_again(make_world: MakeWorld, se
         assert requested_days(world, sensor) == set(), days
 
 
-def test_days_that_the_archive_could_not_serve_are_requested_a_day_later(make_world: MakeWorld) -> None:
+@pytest.mark.parametrize("defect", ["forbidden", "html", "truncated_bytes"])
+def test_days_that_the_archive_could_not_serve_are_requested_a_day_later(make_world: MakeWorld, defect: str) -> None:
+    """The page of a proxy or half a file say nothing about the candles of the archive. Gate publishes no digests."""
     world = a_world(make_world)
     enable_archive(world)
-    world.sandbox.files["gate"].defect("forbidden")
+    world.sandbox.files["gate"].defect(defect)
     (request,) = tick(world)
     assert run(world, request)
     assert missing(world) == {Reason.BEYOND_HORIZON: 2 * 4 * 1440}
