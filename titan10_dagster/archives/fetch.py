@@ -7,9 +7,9 @@ landing zone.
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
 missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
-exchange leaves out minutes without trades, a slice counts as complete if no silence (a run of minutes without candles)
-is suspiciously long (see `_suspicious_silence`). An incomplete slice is also requested from the next source. The
-candles that were found are still written to the landing zone.
+exchange leaves out minutes without trades, a slice counts as complete if all lines of its files are rows, and no
+silence (a run of minutes without candles) is suspiciously long (see `_suspicious_silence`). An incomplete slice is also
+requested from the next source. The candles that were found are still written to the landing zone.
 """
 
 from __future__ import annotations
@@ -252,6 +252,9 @@ class _UnitRead:
             return None
         if not self.archive.sparse:
             return f"{missing} of {slice_.expected} candles are not in its files"
+        unreadable = sum(part.parsed.unreadable for part in self._parts_of(slice_))
+        if unreadable:
+            return f"{unreadable} lines of its files are not rows, so candles are possibly lost"
         return _suspicious_silence(slice_, candles)
 
     def _land_all(self, seconds: float) -> None:

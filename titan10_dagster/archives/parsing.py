@@ -103,7 +103,7 @@ def read_rows(
 
     The rows are an array of shape (n, 6) and type float64: time in ms since 1970 UTC, open, high, low, close, volume. A
     price or volume that is absent or not a number is NaN. A line is not a row if it has no usable time, or a wrong
-    number of columns.
+    number of columns. Empty lines, and lines of empty columns, are left out and do not count.
 
     `columns`: the column names of a text without a header. If the text has a header, the header is used instead.
     `header`: additional spellings of the six names, for a text with a header.
@@ -147,7 +147,7 @@ def rows_of(columns: Sequence[pa.ChunkedArray]) -> tuple[Floats, int]:
     """
     rows = np.column_stack([_times(columns[0]), *map(_numbers, columns[1:])])
     usable = (rows[:, 0] >= _EARLIEST_MS) & (rows[:, 0] < END_OF_TIME_MS)
-    unusable = int((~usable).sum())
+    unusable = int((~usable & ~np.isnan(rows).all(axis=1)).sum())  # a row without any number is an empty line
     rows = rows[usable]
     return rows[np.argsort(rows[:, 0], kind="stable")], unusable
 
@@ -251,7 +251,7 @@ def _numbers(column: pa.ChunkedArray) -> Floats:
 def _is_text(type_: pa.DataType) -> bool:
     if pa.types.is_dictionary(type_):
         return _is_text(type_.value_type)
-    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
 def _cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from tenacity import wait_none
 
+from titan10_dagster.archives.cache import write_cached
 from titan10_dagster.archives.download import Downloader
 from titan10_dagster.archives.fetch import ArchiveReport, fetch_archive
 from titan10_dagster.candles.fetched import FetchedSlice
@@ -298,6 +301,25 @@ def test_a_file_that_cannot_be_read_is_downloaded_again_by_a_later_run(library: 
     reading = archive.read([slice_])
     assert slice_ in reading.landed
     assert equals_truth(archive, reading.landed[slice_])
+
+
+@pytest.mark.parametrize("broken", ["1,2,3", "garbage", "{time};1;2;3;4;5"])
+def test_a_line_that_is_not_a_row_is_not_a_minute_without_trades(
+    library: Callable[[str], Library], broken: str
+) -> None:
+    """Gate's files leave out minutes without trades. A line that cannot be read is possibly a candle."""
+    archive = library("gate")
+    (slice_,) = archive.slices([date(2025, 3, 10)])
+    (source,) = archive.read([slice_]).landed[slice_].record.files
+    path = next(path for path in archive.cache.rglob("*.gz"))
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith(str(int(slice_.start.timestamp()) + 3600)))
+    lines[place] = broken.format(time=int(slice_.start.timestamp()) + 3600)
+    content = gzip.compress("\n".join(lines).encode())
+    write_cached(path, content, replace(source, digest="sha256:" + hashlib.sha256(content).hexdigest()))
+    reading = archive.read([slice_])
+    assert reading.left == {slice_: "1 lines of its files are not rows, so candles are possibly lost"}
+    assert not reading.landed[slice_].record.answered
 
 
 def assert_never_wrong(archive: Library, reading: Reading, defect: str) -> None:

@@ -160,7 +160,7 @@ def test_candles_of_another_timeframe_are_refused(tmp_path: Path, seconds: int, 
         days_of(path)
 
 
-@pytest.mark.parametrize("minutes", [(0, 5, 15), (0, 60), (0,), tuple(range(0, 300, 5)) + (301,)])
+@pytest.mark.parametrize("minutes", [(0, 5, 15), (0, 60), (0,), (*range(0, 300, 5), 301)])
 def test_candles_of_a_quiet_series_are_not_taken_for_another_timeframe(
     tmp_path: Path, minutes: tuple[int, ...]
 ) -> None:
