@@ -55,14 +55,20 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
 def slices_to_check_later(titan10: IngestContext, exchanges: Iterable[str] | None = None) -> list[CheckedLater]:
     """Return the slices that will be checked again for late candles.
 
-    Days on which the symbol belonged to another market are left out.
+    Days before the start of the exchange are left out, and days on which the symbol belonged to another market.
 
     `exchanges`: None for all enabled exchanges.
     """
     series = listed_series(titan10, titan10.settings.enabled if exchanges is None else exchanges)
     begins = begin_of_markets(titan10, series)
     found = ledger.slices_to_check_later(titan10.database, list(series), titan10.now().date())
-    return checked_together(checked for checked in found if not _is_former(checked.slice, begins))
+    wanted = []
+    for checked in found:
+        # A run fetches no day before the start, so such a day would be requested again and again.
+        is_requested = checked.slice.day >= series[checked.slice.series]
+        if is_requested and not _is_former(checked.slice, begins):
+            wanted.append(checked)
+    return checked_together(wanted)
 
 
 def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:

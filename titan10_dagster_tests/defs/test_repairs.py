@@ -352,3 +352,20 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
     assert plan.postponed > 8_000
     # requested at this moment: 50 symbols, each with a gap every 20 days
     assert plan.waiting == MOST_REMEMBERED * 50 // 20
+
+
+@pytest.mark.parametrize("checks", [0, 1])
+def test_days_before_a_later_start_are_not_checked_again(make_world: MakeWorld, checks: int) -> None:
+    """Their runs would fetch nothing, so the checks would never end."""
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
+    assert not world.backfill("binance", FIRST).failed
+    for number in range(1 + checks):
+        go_to(world, NOW + (7 + 25 * number) * HOUR)
+        (request,) = requests_of(world, FIRST)
+        assert run(world, request)
+    assert set(missing(world, "binance")) == {Reason.BROKEN_AT_SOURCE}
+    world.titan10.settings.exchanges["binance"].__dict__["start"] = LAST
+    for later in (2, 9, 40):
+        go_to(world, NOW + later * DAY)
+        assert not requests_of(world, FIRST)
