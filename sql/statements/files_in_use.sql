@@ -1,12 +1,13 @@
 -- The archive files from which stored candles were read. For each address, only the newest known file is listed.
 -- An older file at the same address is not listed, even if some stored candles are only in the older file.
--- Only files that were last checked before :checked_before are listed. The result has at most :most files.
+-- Only files whose address begins with :base_url, and that were last checked before :checked_before, are listed. The
+-- result has at most :most files.
 SELECT newest.id, newest.url, newest.digest, newest.size, newest.etag, newest.last_modified, newest.checked_at
 FROM (
     SELECT DISTINCT ON (files.url)
         files.id, files.url, files.digest, files.size, files.etag, files.last_modified, files.checked_at
     FROM source_files AS files
-    WHERE files.exchange = %(exchange)s AND files.url NOT LIKE 'file://%%'
+    WHERE files.exchange = %(exchange)s AND starts_with(files.url, %(base_url)s)
     ORDER BY files.url, files.checked_at DESC, files.id DESC
 ) AS newest
 WHERE newest.checked_at < %(checked_before)s

@@ -144,7 +144,7 @@ class Downloader:
     async def head(self, archive: Archive, url: str) -> FileHeaders:
         """Return the HTTP headers that describe a file, without downloading the file.
 
-        `url`: a URL that `owns` accepts.
+        `url`: a URL that begins with `url_of("")`.
 
         Raises:
             FileAbsent: the archive no longer has the file.
@@ -160,12 +160,11 @@ class Downloader:
             self._answer.clear()
             await self._answer.wait()
 
-    def owns(self, url: str) -> bool:
-        """Return whether the URL begins with the base URL of the archive in the current settings."""
-        return url.startswith(self.url_of(""))
-
     def forget(self, url: str) -> None:
-        """Remove a file from the cache, so that the file is downloaded again. `url`: a URL that `owns` accepts."""
+        """Remove a file from the cache, so that the file is downloaded again.
+
+        `url`: a URL that begins with `url_of("")`.
+        """
         forget_cached(self._place(unquote(url.removeprefix(self.url_of("")))))
 
     def is_cached(self, file: ArchiveFile) -> bool:

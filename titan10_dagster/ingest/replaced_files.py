@@ -27,7 +27,7 @@ from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.ingest.store import refresh_rollups, store_slices
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.identities import EventKind, record_event
-from titan10_dagster.store.source_files import UsedFile, files_in_use, note_unchanged, slices_read_from
+from titan10_dagster.store.source_files import UsedFile, files_in_use, note_checked, slices_read_from
 from titan10_dagster.store.statements import key
 from titan10_dagster.store.writer import WriteReport
 
@@ -90,9 +90,13 @@ def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES
     if archive is None:
         return FileCheck(0, (), (), {})
     now = titan10.now()
-    files = retrying(lambda: files_in_use(titan10.database, exchange, checked_before=now - CHECKED_AFTER, most=most))
+    base_url = open_downloader(titan10, exchange, archive).url_of("")
+    before = now - CHECKED_AFTER
+    files = retrying(
+        lambda: files_in_use(titan10.database, exchange, base_url=base_url, checked_before=before, most=most)
+    )
     answers = run_in_event_loop(_request(titan10, exchange, archive, files))
-    retrying(lambda: note_unchanged(titan10.database, answers.unchanged, now))
+    retrying(lambda: note_checked(titan10.database, [*answers.unchanged, *answers.absent], now))
     replaced = [_read_again(titan10, exchange, archive, file) for file in answers.replaced]
     for file in answers.absent:
         log.warning("%s: the archive no longer has the file %s; the candles stay stored", exchange, file.url)
@@ -107,9 +111,8 @@ def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES
 async def _request(titan10: IngestContext, exchange: str, archive: Archive, files: Sequence[UsedFile]) -> _Answers:
     answers = _Answers()
     async with open_downloader(titan10, exchange, archive) as downloader:
-        known = [file for file in files if downloader.owns(file.url)]
-        for first in range(0, len(known), _AT_ONCE):
-            batch = known[first : first + _AT_ONCE]
+        for first in range(0, len(files), _AT_ONCE):
+            batch = files[first : first + _AT_ONCE]
             await asyncio.gather(*(_check(downloader, archive, file, answers) for file in batch))
     return answers
 

@@ -31,13 +31,14 @@ class UsedFile:
     checked_at: datetime
 
 
-def files_in_use(db: Database, exchange: str, *, checked_before: datetime, most: int) -> list[UsedFile]:
+def files_in_use(db: Database, exchange: str, *, base_url: str, checked_before: datetime, most: int) -> list[UsedFile]:
     """Return at most `most` archive files of an exchange that were last checked before `checked_before`.
 
-    The file with the oldest check comes first. Imported files are left out, because they are files of a user and not of
-    an archive.
+    The file with the oldest check comes first. Files with another address than `base_url` are left out: imported files
+    of a user, and files of a former mirror.
     """
-    rows = db.query(statement("files_in_use"), {"exchange": exchange, "checked_before": checked_before, "most": most})
+    parameters = {"exchange": exchange, "base_url": base_url, "checked_before": checked_before, "most": most}
+    rows = db.query(statement("files_in_use"), parameters)
     return [_used(row) for row in rows]
 
 
@@ -53,12 +54,12 @@ def slices_read_from(db: Database, exchange: str, url: str) -> list[Slice]:
     return sorted(found)
 
 
-def note_unchanged(db: Database, files: Sequence[UsedFile], at: datetime) -> None:
-    """Record that the archive's files were unchanged at the instant `at`."""
+def note_checked(db: Database, files: Sequence[UsedFile], at: datetime) -> None:
+    """Record that the files were checked at the instant `at`, and that the archive had not replaced them."""
     if not files:
         return
     with db.transaction() as cursor:
-        cursor.execute(statement("note_unchanged_files"), {"ids": [file.id for file in files], "at": at})
+        cursor.execute(statement("note_checked_files"), {"ids": [file.id for file in files], "at": at})
 
 
 def _used(row: Any) -> UsedFile:

@@ -78,7 +78,7 @@ def head(sandbox: Sandbox, cache: Path, url: str) -> FileHeaders:
 
     async def run() -> FileHeaders:
         async with Downloader(sandbox.url("binance"), cache, wait=wait_none(), now=lambda: NOW) as downloader:
-            assert downloader.owns(url)
+            assert url.startswith(downloader.url_of(""))
             return await downloader.head(archive, url)
 
     return asyncio.run(run())
@@ -115,8 +115,6 @@ def test_a_file_is_forgotten_by_its_url(tmp_path: Path) -> None:
         assert downloader.is_cached(a_file())
         downloader.forget(url)
         assert not downloader.is_cached(a_file())
-        assert not downloader.owns("https://example.com/data/x.zip")
-        assert not downloader.owns("file:///home/me/x.zip")
 
 
 def test_a_damaged_file_of_the_cache_is_downloaded_again(tmp_path: Path) -> None:

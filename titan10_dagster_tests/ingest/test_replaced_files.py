@@ -112,3 +112,23 @@ def test_without_an_archive_nothing_is_checked(make_world: MakeWorld) -> None:  
     world = make_world({"binance": ["BTC/USDT"]})
     assert check_files(later(world, MONTH), "binance").checked == 0
     assert world.sandbox.files["binance"].served == []
+
+
+def test_files_of_a_former_address_do_not_displace_the_others(make_world: MakeWorld) -> None:  # noqa: F811
+    world = a_world(make_world)
+    with world.titan10.database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE source_files SET url = 'https://mirror.example/E.zip', checked_at = checked_at - interval '1 d'"
+            " WHERE url LIKE '%ETHUSDT%'"
+        )
+    assert check_files(later(world, MONTH), "binance", most=1).checked == 1
+
+
+def test_files_that_are_gone_do_not_displace_the_others(make_world: MakeWorld) -> None:  # noqa: F811
+    world = a_world(make_world)
+    world.sandbox.files["binance"].defect("missing", match="BTCUSDT")
+    names = []
+    for _ in range(2):
+        check_files(later(world, MONTH), "binance", most=1)
+        names.append(world.sandbox.files["binance"].served[-1].rpartition("/")[2])
+    assert sorted(names) == ["BTCUSDT-1m-2024-01.zip", "ETHUSDT-1m-2024-01.zip"]

@@ -6,7 +6,7 @@ from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.source_files import files_in_use, note_unchanged, slices_read_from
+from titan10_dagster.store.source_files import files_in_use, note_checked, slices_read_from
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, a_slice, judged
 
@@ -22,7 +22,7 @@ def write(db: Database, slice_: Slice, url: str, digest: str = "1", *, after: ti
 
 
 def in_use(db: Database, *, after: timedelta = ONE_DAY, most: int = 10) -> list[tuple[str, str]]:
-    found = files_in_use(db, "binance", checked_before=FETCHED + after, most=most)
+    found = files_in_use(db, "binance", base_url="https://example.com/", checked_before=FETCHED + after, most=most)
     return [(file.url, file.digest) for file in found]
 
 
@@ -50,7 +50,11 @@ def test_files_that_were_checked_lately_are_left_out_and_the_others_take_turns(d
     write(db, FIRST, URL)
     write(db, SECOND, "https://example.com/day.zip", after=LATER)
     assert in_use(db, most=1) == [(URL, "sha256:1")]
-    note_unchanged(db, files_in_use(db, "binance", checked_before=FETCHED + ONE_DAY, most=1), FETCHED + 2 * LATER)
+    note_checked(
+        db,
+        files_in_use(db, "binance", base_url="https://example.com/", checked_before=FETCHED + ONE_DAY, most=1),
+        FETCHED + 2 * LATER,
+    )
     assert in_use(db, most=1) == [("https://example.com/day.zip", "sha256:1")]
     assert in_use(db, after=2 * LATER) == [("https://example.com/day.zip", "sha256:1")]
     assert in_use(db, after=LATER) == []
