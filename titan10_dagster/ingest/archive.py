@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
+from titan10_dagster.archives.catalog import daily_file_published_at, labels_of
 from titan10_dagster.archives.download import Downloader
 from titan10_dagster.archives.fetch import ArchiveReport, fetch_archive
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.exchanges.archive_record import Archive
+from titan10_dagster.exchanges.archive_record import Archive, Cadence
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.ledger import LedgerRow
@@ -34,6 +35,8 @@ _PASSING = (
     "is damaged",
     "is not a usable",
 )
+# If the archive is the only source, this text is in the note of a slice whose missing candles are final.
+_ONLY_SOURCE = "the settings list no other source"
 _TRIED_AGAIN_AFTER = timedelta(days=1)
 
 
@@ -106,7 +109,7 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
     archive = archive_of(titan10, exchange)
     if archive is None:
         return set()
-    tried = tried_until(titan10)
+    tried = tried_until(titan10, exchange)
     found: set[Slice] = set()
     for slice_, row in rows.items():
         is_beyond = row.missing.get(Reason.BEYOND_HORIZON, 0) and slice_.day >= archive.first_day
@@ -115,6 +118,29 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
     return found
 
 
-def tried_until(titan10: IngestContext) -> Tried:
-    """Return the rule that decides, from the slice's note in the ledger, whether to try the archive for a slice."""
-    return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)
+def tried_until(titan10: IngestContext, exchange: str) -> Tried:
+    """Return the rule that decides, from the slice's note in the ledger, whether to try the archive for a slice.
+
+    If REST was added to the sources, the slices for which the archive was the only source are tried again too.
+    """
+    passing = (*_PASSING, _ONLY_SOURCE) if rest_is_a_source(titan10, exchange) else _PASSING
+    return Tried(NOTE, passing, titan10.now() - _TRIED_AGAIN_AFTER)
+
+
+def final_note(titan10: IngestContext, exchange: str, reason: str) -> str | None:
+    """Return the note of a slice whose missing candles are final; None if a source may still have them.
+
+    `reason`: why the archive does not have the slice completely.
+    """
+    if titan10.has_own_sources or rest_is_a_source(titan10, exchange) or any(part in reason for part in _PASSING):
+        return None
+    return f"{NOTE}{reason}; {_ONLY_SOURCE}"
+
+
+def has_its_files(titan10: IngestContext, exchange: str, day: date) -> bool:
+    """Return whether the archive should have published the files of a day by now. It may publish them days late."""
+    archive = archive_of(titan10, exchange)
+    if archive is None:
+        return False
+    published = daily_file_published_at(archive, labels_of(day, archive.label_offset)[-1])
+    return titan10.now() >= published + archive.missing_for_good_after[Cadence.DAILY]

@@ -83,15 +83,19 @@ def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
     Days on which the symbol belonged to another market are left out. Such days are not read from any source, so that
     candles of two markets never mix.
     """
-    firsts: dict[Series, date] = {}
+    found: list[MissingDays] = []
     for name in titan10.settings.enabled:
         archive = archive_of(titan10, name)
-        if archive is not None:
-            for series, start in listed_series(titan10, [name]).items():
-                firsts[series] = max(start, archive.first_day)
-    for series, begin in begin_of_markets(titan10, firsts).items():
-        firsts[series] = max(firsts[series], begin.date())
-    return reopened_days(titan10.database, firsts, tried_until(titan10)) if firsts else []
+        if archive is None:
+            continue
+        firsts: dict[Series, date] = {}
+        for series, start in listed_series(titan10, [name]).items():
+            firsts[series] = max(start, archive.first_day)
+        for series, begin in begin_of_markets(titan10, firsts).items():
+            firsts[series] = max(firsts[series], begin.date())
+        if firsts:
+            found += reopened_days(titan10.database, firsts, tried_until(titan10, name))
+    return found
 
 
 def days_without_row(titan10: IngestContext) -> Missing:

@@ -56,6 +56,7 @@ class IngestContext:
     on_file: called for each archive file with its number of bytes, or with 0 if the file came from the cache.
     on_spent: called after each fetch with the cost of each source.
     retry_limits: how often, and after which pauses, a failed request is repeated.
+    has_own_sources: whether the sources of an exchange come from the config of a run, and not from the settings.
     """
 
     settings: Settings
@@ -66,6 +67,7 @@ class IngestContext:
     on_file: Callable[[int], None] = ignore
     on_spent: Callable[[Costs], None] = ignore
     retry_limits: RetryLimits = field(default_factory=RetryLimits)
+    has_own_sources: bool = False
 
     @cached_property
     def judged(self) -> JudgedFiles:
@@ -113,7 +115,8 @@ class IngestContext:
             raise SettingsError(f"sources: {error}") from None
         changed = self.settings.exchanges[exchange].model_copy(update={"sources": tuple(sources)})
         exchanges = {**self.settings.exchanges, exchange: changed}
-        context = replace(self, settings=self.settings.model_copy(update={"exchanges": exchanges}))
+        settings = self.settings.model_copy(update={"exchanges": exchanges})
+        context = replace(self, settings=settings, has_own_sources=True)
         vars(context)["judged"] = self.judged  # the new context shares the verdicts, so no file is checked twice
         return context
 

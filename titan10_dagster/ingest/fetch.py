@@ -18,7 +18,7 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import Blocked, FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.exchanges.venues.registry import venue_of
-from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
+from titan10_dagster.ingest.archive import NOTE, final_note, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.backlog import slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays, ledger_rows, read_days
@@ -175,9 +175,30 @@ def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land:
     brought = _with_the_end_requested(titan10, exchange, sources, wanted, bring(sources, wanted, land), land)
     if not rest_is_a_source(titan10, exchange):
         for slice_, reason in brought.left.items():
-            if not _has_file(titan10, slice_):
-                land(_unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), titan10.now()))
+            _land_incomplete(titan10, slice_, reason, land)
     return replace(brought, failed={**unavailable, **brought.failed})
+
+
+def _land_incomplete(titan10: IngestContext, slice_: Slice, reason: str, land: Land) -> None:
+    """Land a slice that the archive does not have completely, if REST is not a source.
+
+    If the archive will not have the missing candles later either, the slice becomes settled: the missing candles are
+    `beyond_horizon`, because no source has them.
+    """
+    if _is_answered(titan10, slice_):
+        return
+    exchange, now = slice_.series.exchange, titan10.now()
+    note, file = final_note(titan10, exchange, reason), titan10.landing.read_or_quarantine(slice_)
+    unanswered = _unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), now)
+    if note is not None:
+        known = file or unanswered
+        land(
+            FetchedSlice(
+                replace(known.record, fetched_at=now, answered=True, horizon=slice_.end, note=note), known.candles
+            )
+        )
+    elif file is None:
+        land(unanswered)
 
 
 def _with_the_end_requested(

@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice, SliceState
+from titan10_dagster.ingest.archive import has_its_files, rest_is_a_source
 from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
@@ -190,12 +191,15 @@ def _unsettled(
     """Return the unsettled slices of listed symbols that the daily settlement should have completed.
 
     For each series, the daily settlement begins with the first day that was fetched before the end of the next day.
-    Slices of earlier days are left out, because backfills fetch them. `recent`: the ledger of the exchange's last days.
+    Slices of earlier days are left out, because backfills fetch them. If the archive is the exchange's only source,
+    slices are left out until the archive should have their files. `recent`: the ledger of the exchange's last days.
     `to_be_settled`: the days of the slices to return. `listed`: the symbols that the exchange lists.
     """
     unsettled = []
     for slice_ in recent.unsettled():
-        if slice_.day in to_be_settled and slice_.series.symbol in listed:
+        name = slice_.series.exchange
+        is_due = rest_is_a_source(titan10, name) or has_its_files(titan10, name, slice_.day)
+        if slice_.day in to_be_settled and slice_.series.symbol in listed and is_due:
             unsettled.append(slice_)
     if not unsettled:
         return []
