@@ -101,9 +101,16 @@ def _matching(
     wanted = configured.symbols if symbol is None else (symbol,)
     for file in files:
         for name in wanted:
-            if name in markets and belongs_to(file, markets[name], configured.timeframe):
+            market = markets.get(name) or _delisted_market(exchange, name)
+            if belongs_to(file, market, configured.timeframe):
                 yield file, name
                 break
+
+
+def _delisted_market(exchange: str, symbol: str) -> Market:
+    """Return a market for a symbol that the exchange no longer lists. Its ids are made from the symbol."""
+    base, _, quote = symbol.partition("/")
+    return Market(exchange, symbol, base + quote, base, quote, base, quote, active=False)
 
 
 def _import_file(

@@ -164,3 +164,19 @@ def test_days_that_are_not_imported_are_counted(make_world: MakeWorld, tmp_path:
     csv_of(path, rows)
     (imported,) = import_files(world.titan10, "binance", [path], symbol="BTC/USDT", columns=NAMES)
     assert (imported.landed, imported.left_out, imported.start) == (0, 1, start)
+
+
+@pytest.mark.parametrize("symbol", [None, "OLD/USD"])
+def test_files_of_a_pair_that_the_exchange_no_longer_lists_are_found_by_name(
+    make_world: MakeWorld,  # noqa: F811
+    tmp_path: Path,
+    symbol: str | None,
+) -> None:
+    """Kraken's files also contain the pairs that Kraken has delisted."""
+    world = make_world({"kraken": ["BTC/USD", "OLD/USD"]})
+    path = tmp_path / "Kraken_OHLCVT.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("OLDUSD_1.csv", "1704672000,1,1,1,1,1,1\n")
+        archive.writestr("OLDUSD_5.csv", "1704672000,1,1,1,1,1,1\n")
+    (imported,) = import_files(world.titan10, "kraken", [path], symbol=symbol, columns=(*NAMES, ""))
+    assert (imported.symbol, imported.candles) == ("OLD/USD", 1)
