@@ -28,7 +28,7 @@ _KEPT = ("series_events", *_NOT_OF_SERIES)
 # Tables without a column `symbol` that contain the history of an exchange. If an exchange is renamed, their rows get
 # the new id. In the other tables without this column (for example health and request counts) and in the market list,
 # the rows of the old id are deleted, because the new id has rows of its own there.
-_HISTORIES = ("exchange_probes", "source_files")
+_HISTORIES = ("exchange_probes", "outage_evidence", "source_files")
 # The rows of this table are locks. A rename does not change the table, because the rename itself holds such locks.
 _LOCKS = "write_locks"
 # In these tables, renamed rows cannot conflict with existing rows of the new name, so a rename deletes no rows. The

@@ -151,3 +151,11 @@ def test_a_drop_leaves_only_its_record(db: Database, sql: Sql) -> None:
     assert rows_of(sql, "gate", "BTC/USDT") == other
     assert sql("SELECT url FROM source_files") == [("https://archive/BTC.zip",)]
     assert sql.one("SELECT count(*) FROM exchange_probes") == 1
+
+
+@pytest.mark.usefixtures("stored")
+def test_days_that_wait_for_a_classification_still_wait_after_a_rename(db: Database, sql: Sql) -> None:
+    before = sql("SELECT id, timeframe, day FROM outage_evidence ORDER BY id")
+    assert before
+    rename_exchange(db, "gate", "gate2", NOW)
+    assert sql("SELECT id, timeframe, day FROM outage_evidence ORDER BY id") == before
