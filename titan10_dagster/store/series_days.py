@@ -30,6 +30,8 @@ from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.ledger import LedgerRow
 
 REACH = NEIGHBOURS - 1  # this many days before and after a day are part of the evidence for the day
+# If the days around a day have fewer candles than this, the days on one side alone prove little.
+_FEW_CANDLES = 20
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 
 _DAY = timedelta(days=1)
@@ -100,10 +102,14 @@ class SeriesDays:
         """Return the usual share of missing candles around the day with this number.
 
         Three shares are calculated: for the day itself, for REACH days before, and for REACH days after. The smallest
-        share is returned, because an outage can increase the others.
+        share is returned, because an outage can increase the others. If these days have few candles (1d candles), a
+        fourth share is calculated for the days before and after together.
         """
         if day not in self._absences:
-            samples = (self.sample(day, day), self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH))
+            before, after = self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH)
+            samples = [self.sample(day, day), before, after]
+            if before.expected + after.expected < _FEW_CANDLES:
+                samples.append(before + after)
             self._absences[day] = absence_on_good_days(samples)
         return self._absences[day]
 

@@ -432,3 +432,25 @@ def test_candles_that_come_late_take_a_halt_back(db: Database, sql: Sql) -> None
     write(db, lacking(SYMBOLS[:2], [], at=FETCHED + 2 * LATER))
     assert reasons(sql) == set()
     assert sql("SELECT * FROM silences") == []
+
+
+@pytest.mark.parametrize("symbols", [SYMBOLS[:2], SYMBOLS])
+@pytest.mark.parametrize(("timeframe", "candles_a_day"), [("1d", 1), ("12h", 2), ("4h", 6)])
+@pytest.mark.parametrize(("exchange", "reason"), [("okx", Reason.OUTAGE), (None, Reason.HALTED)])
+def test_a_day_that_all_busy_series_lack_is_not_a_day_without_trades(
+    db: Database,
+    sql: Sql,
+    symbols: tuple[str, ...],
+    timeframe: str,
+    candles_a_day: int,
+    exchange: str | None,
+    reason: Reason,
+) -> None:
+    """Two weeks of daily candles are few, but they show that the series trade every day."""
+    for days in range(-6, 7):
+        for at in (FETCHED, FETCHED + LATER):
+            slices = [a_slice(symbol, DAY + days * ONE, timeframe=timeframe) for symbol in symbols]
+            write(db, [judged(slice_, candles(slice_) if days else NO_ROWS, fetched_at=at) for slice_ in slices])
+    if exchange:
+        write(db, whole(exchange, timeframe))
+    assert reasons(sql) == {(reason, candles_a_day)}
