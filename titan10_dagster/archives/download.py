@@ -31,6 +31,8 @@ _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
 # These request headers bypass the caches between the archive and this machine.
 _FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+# Without this header, web servers and caches possibly compress a text. Data files are compressed already.
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LEFT = "Nothing of this file is stored. Its candles are requested from the next source."
 _REFUSALS = (401, 403, 451)
@@ -322,7 +324,7 @@ async def _published_digest(downloader: Downloader, file: ArchiveFile, headers: 
     name = file.path.rpartition("/")[2]
     for attempt in (headers, _FRESH):
         try:
-            content, _ = await downloader.get(file, file.digest_path, _MOST_DIGEST_BYTES, attempt)
+            content, _ = await downloader.get(file, file.digest_path, _MOST_DIGEST_BYTES, {**attempt, **_AS_IT_IS})
         except FileAbsent:
             downloader.standing.served_digest()
             return None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from aiohttp import web
@@ -192,3 +196,44 @@ def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveError, match=url):
         asyncio.run(run())
+
+
+class Compressing(BaseHTTPRequestHandler):
+    """A mirror that compresses texts if the client accepts this, as many web servers and caches do."""
+
+    content = b"a file"
+
+    def do_GET(self) -> None:
+        body, encoding = self.content, None
+        if self.path.endswith(".CHECKSUM"):
+            name = self.path.rpartition("/")[2].removesuffix(".CHECKSUM")
+            body = f"{hashlib.sha256(self.content).hexdigest()}  {name}\n".encode()
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                body, encoding = gzip.compress(body), "gzip"
+        self.send_response(200)
+        if encoding:
+            self.send_header("Content-Encoding", encoding)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+def test_a_mirror_that_compresses_texts_can_be_used(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Compressing) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+
+            async def run() -> Download:
+                async with Downloader(
+                    f"http://127.0.0.1:{server.server_port}", tmp_path, wait=wait_none()
+                ) as downloader:
+                    return await downloader.fetch(a_file())
+
+            assert asyncio.run(run()).source.checked_against == "sha256 file"
+        finally:
+            server.shutdown()
+            thread.join()
