@@ -8,6 +8,7 @@ backfill was killed, the next run downloads only the files that are not in the c
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from titan10_dagster.exchanges.archive_record import Archive
 
 MOST_BYTES = 256 << 20  # if a compressed file has more bytes than this, its download is stopped
 _MOST_DIGEST_BYTES = 4096
+_MOST_OF_A_PAGE = 1 << 16  # bytes
 _CHUNK = 1 << 18
 # These request headers bypass the caches between the archive and this machine.
 _FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
@@ -242,7 +244,7 @@ class Downloader:
                 if answer.status == 200:
                     # the headers keep aiohttp's type, because it ignores upper and lower case in the names of headers
                     return body, answer.headers
-                failure = _failure(file, url, answer.status, body)
+                failure = _failure(file, url, answer.status, _plain(body, answer))
                 self.traffic.absent += isinstance(failure, FileAbsent)
                 raise failure
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -379,6 +381,16 @@ def _failure(file: ArchiveFile, url: str, status: int, body: bytes) -> ArchiveEr
         return _refused(url, status)
     kind = _PassingFailure if status in _PASSING else ArchiveError
     return kind(f"{url} could not be downloaded (HTTP {status})")
+
+
+def _plain(body: bytes, answer: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an error page, unpacked. The session unpacks no answer, because files stay compressed."""
+    if answer.headers.get("Content-Encoding") != "gzip":
+        return body
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, _MOST_OF_A_PAGE)
+    except zlib.error:
+        return body
 
 
 def _refused(url: str, status: int) -> FileRefused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -221,19 +222,42 @@ class Compressing(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def test_a_mirror_that_compresses_texts_can_be_used(tmp_path: Path) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Compressing) as server:
+class Lacking(Compressing):
+    """An archive without files. Its error page says so, and is compressed."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>NoSuchKey</Code></Error>"
+        self.send_response(403 if self.path.endswith("zip") else 404)
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_an_absent_file_is_known_by_a_compressed_error_page(tmp_path: Path) -> None:
+    file = a_file()
+    file = replace(file, archive=replace(file.archive, absent={403: "NoSuchKey", 404: ""}))
+    with pytest.raises(FileAbsent):
+        from_server(Lacking, tmp_path, file)
+
+
+def from_server(handler: type[BaseHTTPRequestHandler], cache: Path, file: ArchiveFile) -> Download:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
 
             async def run() -> Download:
-                async with Downloader(
-                    f"http://127.0.0.1:{server.server_port}", tmp_path, wait=wait_none()
-                ) as downloader:
-                    return await downloader.fetch(a_file())
+                async with Downloader(f"http://127.0.0.1:{server.server_port}", cache, wait=wait_none()) as downloader:
+                    return await downloader.fetch(file)
 
-            assert asyncio.run(run()).source.checked_against == "sha256 file"
+            return asyncio.run(run())
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_mirror_that_compresses_texts_can_be_used(tmp_path: Path) -> None:
+    assert from_server(Compressing, tmp_path, a_file()).source.checked_against == "sha256 file"
