@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 
-from titan10_dagster.candles.slices import Slice, SliceState
+from titan10_dagster.candles.slices import Series, Slice, SliceState
+from titan10_dagster.exchanges.listing import HALT
 from titan10_dagster.ingest.archive import has_its_files, rest_is_a_source
 from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.clients import healths_of
@@ -43,6 +44,7 @@ from titan10_dagster.planning.missing_days import FailedRequest, still_missing
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
 from titan10_dagster.store.identities import ALARMING, SeriesEvent, events_since
+from titan10_dagster.store.markets import MarketStore
 
 _DAY = timedelta(days=1)
 TITLES = {
@@ -146,8 +148,24 @@ def _of_exchange(
     if titan10.settings.live.enabled:
         # The next candle ends one timeframe after the newest candle. Therefore the timeframe is added to the limit.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
-        found.append(live_condition(name, _polled_until(recent, now), now, lag))
+        silent = live_condition(name, _polled_until(recent, now), now, lag)
+        if silent is not None and not _are_closed(titan10, name, listed, now):
+            found.append(silent)
     return [condition for condition in found if condition is not None]
+
+
+def _are_closed(titan10: IngestContext, name: str, listed: Sequence[str], now: datetime) -> bool:
+    """Return whether the markets of all listed symbols are closed, so that no candle is expected.
+
+    A market is closed if it is inactive, and its last stored candle ended at least HALT ago.
+    """
+    store, timeframe = MarketStore(titan10.database), titan10.exchange(name).timeframe
+    active = {market.symbol for market in store.load(name) if market.active}
+    for symbol in listed:
+        end = store.last_candle_end(Series(name, symbol, timeframe))
+        if symbol in active or (end is not None and now - end < HALT):
+            return False
+    return bool(listed)
 
 
 def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from titan10_dagster.candles.slices import midnight
+from titan10_dagster.candles.slices import midnight, to_ms
 from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.operate.alerts import AlertReport, conditions, update_alerts
 from titan10_dagster.operate.delivery import Notification
 from titan10_dagster.planning.alerts import Kind
@@ -197,3 +198,19 @@ def test_candles_missing_for_days_raise_one_alert_per_exchange(world: World, let
     (line,) = [line for line in letters.read_text().splitlines() if "binance: candles missing" in line]
     assert "ETH/USDT" in line
     assert "BTC/USDT" not in line
+
+
+def test_an_exchange_whose_symbols_are_all_closed_owes_no_live_candles(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["ADA/USDT"], "okx": ["BTC/USDT"]})
+    change(world, alerts=AlertSettings(), live=LiveSettings(enabled=True))
+    assert all(report.error is None for report in poll_exchanges(world.titan10, ["binance", "okx"]))
+    world.sandbox.fault("binance", "delist", symbol="ADA/USDT", time=to_ms(NOW), candles="unknown_symbol")
+    for days in (1, 2, 3):
+        at = midnight(TODAY + days * DAY) + timedelta(hours=2, minutes=1)
+        go_to(world, at)
+        refresh_markets(world.titan10, "binance")
+        for exchange in ("binance", "okx"):
+            world.backfill(exchange, TODAY, at.date() - DAY)
+            poll_exchanges(world.titan10, [exchange])
+    at = midnight(TODAY + 3 * DAY) + timedelta(hours=12)
+    assert [(condition.kind, condition.subject) for condition in conditions(world.titan10, at)] == [(Kind.LIVE, "okx")]
