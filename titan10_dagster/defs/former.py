@@ -17,6 +17,7 @@ import dagster as dg
 from titan10_dagster.dagster_internals.backfills import assets_under_way
 from titan10_dagster.dagster_internals.storage import URL_VARIABLE
 from titan10_dagster.defs.assets import OWNERS, SAME_MARKETS, FetchConfig
+from titan10_dagster.defs.rollups import KEY as ROLLUPS  # its path is like the path of an exchange's asset
 
 KINDS = ("markets", "candles", "ohlcv")
 # The maximum number of days in a run. All days of a former exchange fail for the same reason, so one run is enough. The
@@ -33,7 +34,8 @@ def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
     url = os.environ.get(URL_VARIABLE)
     if not url:
         return ()
-    names = {key.path[0] for key in assets_under_way(url) if len(key.path) == 2 and key.path[1] in KINDS}
+    assets = assets_under_way(url) - {ROLLUPS}
+    names = {key.path[0] for key in assets if len(key.path) == 2 and key.path[1] in KINDS}
     return tuple(sorted(names.difference(enabled)))
 
 

@@ -34,6 +34,19 @@ def test_exchanges_of_unfinished_backfills_and_runs_are_found(instance: dg.Dagst
     assert former_exchanges(["binance"]) == ("okx",)
 
 
+def test_an_asset_of_no_exchange_does_not_become_a_former_exchange(
+    make_world: MakeWorld,
+    instance: dg.DagsterInstance,  # noqa: F811
+) -> None:
+    """If two assets had the same key, the code location would not load, and no run would start."""
+    definitions = compose(make_world({"binance": ["BTC/USDT"]}).titan10)
+    keys = frozenset(definitions.resolve_all_asset_keys())
+    assert dg.AssetKey(["rollups", "ohlcv"]) in keys
+    job = definitions.resolve_implicit_global_asset_job_def()
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, asset_selection=keys)
+    assert former_exchanges(["binance"]) == ()
+
+
 def test_a_code_location_loads_without_tables_and_without_a_database(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
