@@ -98,7 +98,8 @@ STORE_CHECKS = {
     "near_others": "Compares the exchange's closes with the median close of all exchanges that have stored the symbol "
     f"so far. One minute in {EVERY_MINUTES} is compared, if at least three exchanges have a candle with volume in this "
     "minute. Warns if too many closes are far from the median. It is an error if most closes are far from the median. "
-    "Execute this check again after other exchanges have stored the day.",
+    "To repeat the check after other exchanges have stored the day, materialize the day of `ohlcv` again. Settled days "
+    "cost no request.",
     "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
