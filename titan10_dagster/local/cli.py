@@ -169,7 +169,7 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
     from titan10_dagster.local.commands.import_files import ImportRequest, run_import
 
     settings, home = _settings()
-    _check_exchange(settings, exchange)
+    _check_enabled(settings, exchange)
     names = [name.strip() for name in columns.split(",")]
     missing = [name for name in NAMES if name not in names]
     if missing:
@@ -399,9 +399,7 @@ def _settings() -> tuple[Settings, Path]:
 
 
 def _check_request(settings: Settings, exchange: str, first: date, last: date, symbols: Sequence[str]) -> None:
-    _check_exchange(settings, exchange)
-    if not settings.exchanges[exchange].enabled:
-        raise SettingsError(f"exchanges.{exchange}.enabled is false: set it to true to fetch from {exchange}.")
+    _check_enabled(settings, exchange)
     _check_order(first, last)
     if last >= today():
         yesterday = today() - timedelta(days=1)
@@ -421,6 +419,12 @@ def _check_exchange(settings: Settings, exchange: str) -> None:
 
     if exchange not in settings.exchanges:
         raise SettingsError(unknown_name(exchange, exchange, settings.exchanges, "no such exchange in titan10.toml"))
+
+
+def _check_enabled(settings: Settings, exchange: str) -> None:
+    _check_exchange(settings, exchange)
+    if not settings.exchanges[exchange].enabled:
+        raise SettingsError(f"exchanges.{exchange}.enabled is false: set it to true to fetch from {exchange}.")
 
 
 def _check_symbol(settings: Settings, exchange: str, symbol: str) -> None:

@@ -150,6 +150,9 @@ MISTAKES = (
     ),
     Mistake("an exchange that is switched off", f"backfill kraken {DAYS}", ("exchanges.kraken.enabled is false",)),
     Mistake(
+        "files of an exchange that is switched off", "import kraken {file}", ("exchanges.kraken.enabled is false",)
+    ),
+    Mistake(
         "a symbol that is not configured", f"backfill binance {DAYS} --symbol BTC/USD",
         ("BTC/USD", "did you mean BTC/USDT"),
     ),
