@@ -29,6 +29,7 @@ from titan10_dagster.settings import ExchangeSettings, RetrySettings
 OWNERS = ["team:titan10"]
 SAME_MARKETS = "same_markets"
 LANDING_IO, STORE_IO = "landing_io", "store_io"
+NO_DAYS = "The run has no days. Choose a partition (a day) in the launchpad, or click Materialize and choose days."
 
 
 class FetchConfig(dg.Config):
@@ -156,9 +157,12 @@ def _candles(
     def candles(
         context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[IngestContext]
     ) -> LandedCandles:
-        symbols = checked_symbols(name, settings.symbols, config.symbols)
-        if config.sources is not None:
-            titan10 = titan10.with_sources(name, config.sources)
+        with retried_or_failed(name, retries, context.retry_number):
+            if not (context.has_partition_key or context.has_partition_key_range):
+                raise SettingsError(NO_DAYS)
+            symbols = checked_symbols(name, settings.symbols, config.symbols)
+            if config.sources is not None:
+                titan10 = titan10.with_sources(name, config.sources)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
         with (
             retried_or_failed(name, retries, context.retry_number),

@@ -4,7 +4,7 @@
 |-|-|
 | TransientError, Throttled, DatabaseUnavailable, LandingError | the step is repeated a few times, with growing pauses |
 | one of these errors in the last try | the step fails with the message of the error, without a stack trace |
-| any other FetchError | the step fails with the message of the error, without a stack trace |
+| any other FetchError, SettingsError | the step fails with the message of the error, without a stack trace |
 
 The repair sensor later fetches or stores the days of failed runs. Exception: the autopilot itself requests the days of
 its failed runs again. See `defs.requests`.
@@ -25,6 +25,7 @@ from titan10_dagster.errors import (
     DatabaseUnavailable,
     FetchError,
     LandingError,
+    SettingsError,
     Throttled,
     Titan10Error,
     TransientError,
@@ -55,7 +56,7 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
             time.sleep(pause)
             raise dg.RetryRequested(max_retries=retries.steps) from error
         raise failure(exchange, error) from None
-    except FetchError as error:
+    except (FetchError, SettingsError) as error:
         raise failure(exchange, error) from None
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from titan10_dagster.defs.assets import checked_symbols, summary
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.partitions import PARTITION, daily_keys
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.ingest.days import ledger_rows, read_days
 from titan10_dagster.ingest.fetch import plan_days
@@ -19,6 +20,7 @@ from titan10_dagster_tests.world import MakeWorld, World
 
 FIRST = date(2024, 2, 1)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
+DAY = {PARTITION: "2024-02-01"}
 
 
 def test_the_symbols_of_a_run_are_those_of_its_config_or_all() -> None:
@@ -87,3 +89,29 @@ def test_a_symbol_that_is_not_configured_is_refused_in_a_sentence(make_world: Ma
     assert done.failed == (FIRST,)
     assert "exchanges.binance.symbols in titan10.toml is BTC/USDT, ETH/USDT" in done.messages[0]
     assert not world.candle_requests("binance")
+
+
+@pytest.mark.parametrize(
+    ("config", "tags", "sentence"),
+    [
+        ({"symbols": ["BCT/USDT"]}, DAY, "The run requests symbols that are not in titan10.toml: BCT/USDT"),
+        ({"sources": ["rests"]}, DAY, "sources: 'rests' is not a source of candles"),
+        ({}, {}, "The run has no days. Choose a partition"),
+    ],
+)
+def test_a_run_that_cannot_be_fails_with_one_sentence(
+    make_world: MakeWorld, config: dict[str, object], tags: dict[str, str], sentence: str
+) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    job = compose(world.titan10).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=daily_keys("binance"),
+        run_config={"ops": {"binance__candles": {"config": config}}},
+        tags=tags,
+        raise_on_error=False,
+    )
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    stated = failed.step_failure_data.user_failure_data
+    assert stated is not None
+    assert (stated.description or "").startswith(sentence)
+    assert not world.sandbox.requests("binance")
