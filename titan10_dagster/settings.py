@@ -54,6 +54,7 @@ MOST_MINUTES = 525_600
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_names)]
 Urls = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(values.parse_urls)]
+Host = Annotated[str, BeforeValidator(values.check_host)]
 
 
 class _Section(BaseModel):
@@ -236,7 +237,7 @@ class LogSettings(_Section):
 class ServerSettings(_Section):
     """The addresses on which `titan10 up` listens. Port 0 selects a free port."""
 
-    host: str = Field("127.0.0.1", description="address on which the Dagster UI listens")
+    host: Host = Field("127.0.0.1", description="address on which the Dagster UI listens")
     allowed_hosts: Names = Field(
         (), description="host names of the UI besides 127.0.0.1 and localhost, such as the name of a proxy"
     )

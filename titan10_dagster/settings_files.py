@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
+from io import StringIO
 from pathlib import Path
+
+from dotenv.parser import parse_stream
 
 from titan10_dagster.errors import SettingsError
 
 # Matches a line with a login in a URL, with alert URLs or with a password. Comments do not match.
 _SECRET = re.compile(r"^[^#\n]*(://[^/\s\"']+@|urls\b.*://|password\w*\s*=\s*\S)", re.IGNORECASE | re.MULTILINE)
+# Matches a line of .env that begins with the name of a setting. Comments do not match.
+_OUR_LINE = re.compile(r"^(export\s+)?['\"]?TITAN10_", re.IGNORECASE)
 
 
 def require_file(toml_file: Path, variable: str) -> None:
@@ -19,8 +24,9 @@ def require_file(toml_file: Path, variable: str) -> None:
     the folder of titan10.toml.
     """
     try:
-        _refuse_other_kinds(toml_file)
-        for file in (toml_file, toml_file.with_name(".env")):
+        dotenv = toml_file.with_name(".env")
+        for file in (toml_file, dotenv):
+            _refuse_other_kinds(file)
             _refuse_dangling_link(file)
             if _begins_with_mark(file):
                 raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without this mark (BOM).")
@@ -29,6 +35,7 @@ def require_file(toml_file: Path, variable: str) -> None:
                 f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to "
                 "its path."
             )
+        _refuse_unreadable_lines(dotenv)
     except PermissionError:
         raise SettingsError(
             f"{toml_file} cannot be read: this account has no right to enter its folder. Run "
@@ -36,17 +43,36 @@ def require_file(toml_file: Path, variable: str) -> None:
         ) from None
 
 
-def _refuse_other_kinds(toml_file: Path) -> None:
-    if toml_file.is_dir():
+def _refuse_other_kinds(file: Path) -> None:
+    if file.is_dir():
         raise SettingsError(
-            f"{toml_file} is a folder and must be a file. Docker creates such a folder if the file "
-            "that it should mount is missing. Remove the folder and put the project's titan10.toml in its place."
+            f"{file} is a folder and must be a file. Docker creates such a folder if the file that it should mount is "
+            f"missing. Remove the folder and put the project's {file.name} in its place."
         )
-    if toml_file.exists() and not toml_file.is_file():
+    if file.exists() and not file.is_file():
         raise SettingsError(
-            f"{toml_file} is a pipe, a socket or a device and must be a file. Put the project's titan10.toml in its "
-            "place."
+            f"{file} is a pipe, a socket or a device and must be a file. Put the project's {file.name} in its place."
         )
+
+
+def _refuse_unreadable_lines(dotenv: Path) -> None:
+    """Refuse lines of .env that name a setting but do not set a value. pydantic-settings would ignore these lines.
+
+    Lines of other programs are not checked. The message does not contain the line, because it may contain a password.
+    """
+    if not dotenv.is_file():
+        return
+    try:
+        text = dotenv.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # this error is reported later, when the settings are read
+        return
+    for line in parse_stream(StringIO(text)):
+        stated = line.original.string.strip()
+        if _OUR_LINE.search(stated) and (line.error or line.value is None):
+            raise SettingsError(
+                f"Line {line.original.line} of {dotenv} cannot be read: write NAME=VALUE, and end a quoted value with "
+                "a quotation mark."
+            )
 
 
 def _refuse_dangling_link(file: Path) -> None:

@@ -122,6 +122,13 @@ def check_database_url(url: str) -> None:
         raise ValueError(str(error)) from None
 
 
+def check_host(host: object) -> object:
+    """Refuse a text that is no host. If the host is empty, the UI would listen on all addresses."""
+    if isinstance(host, str) and not re.fullmatch(r"[\w.:%-]+", host):
+        raise ValueError("must be an address or a host name without port and brackets, such as 127.0.0.1 or ::1")
+    return host
+
+
 def check_base_url(url: str) -> None:
     try:
         parts = urlsplit(url)

@@ -71,6 +71,39 @@ def test_a_missing_file_and_a_folder_are_refused_with_what_to_do(tmp_path: Path)
         require_file(tmp_path / "titan10.toml", "X")
 
 
+def test_a_folder_in_place_of_the_env_file_is_refused(tmp_path: Path) -> None:
+    """Otherwise the passwords in .env would be missing without a message."""
+    (tmp_path / "titan10.toml").touch()
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(SettingsError, match=r"\.env is a folder and must be a file.*the project's \.env in its place"):
+        require_file(tmp_path / "titan10.toml", "X")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TITAN10_DATABASE__URL postgresql://me:sesame@db/x",
+        "TITAN10_DATABASE__URL: postgresql://me:sesame@db/x",
+        'TITAN10_DATABASE__URL="postgresql://me:sesame@db/x',
+        "export TITAN10_DATABASE__URL",
+        "titan10_database__url",
+    ],
+)
+def test_a_line_of_env_that_sets_nothing_is_refused_without_repeating_it(tmp_path: Path, line: str) -> None:
+    """Otherwise the candles would go to another database."""
+    (tmp_path / "titan10.toml").touch()
+    (tmp_path / ".env").write_text(f"# TITAN10_DATA\nOTHER $(program\n{line}\n")
+    with pytest.raises(SettingsError, match=r"^Line 3 of .*\.env cannot be read: write NAME=VALUE") as error:
+        require_file(tmp_path / "titan10.toml", "X")
+    assert "sesame" not in str(error.value)
+
+
+def test_lines_of_other_programs_are_not_checked(tmp_path: Path) -> None:
+    (tmp_path / "titan10.toml").touch()
+    (tmp_path / ".env").write_text("OTHER\nOTHER $(program\n# TITAN10_DATA\nTITAN10_DATA='a b'  # note\n")
+    require_file(tmp_path / "titan10.toml", "X")
+
+
 def test_what_is_not_a_file_is_refused_for_what_it_is(tmp_path: Path) -> None:
     file = tmp_path / "titan10.toml"
     os.mkfifo(file)
