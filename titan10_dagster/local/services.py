@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -63,6 +64,11 @@ def ui_address(settings: Settings) -> UiAddress:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise SettingsError(
+                    f"server.host: the Dagster UI cannot listen on {host} ({error.strerror}). Set server.host in "
+                    "titan10.toml to an address of this machine, such as 127.0.0.1."
+                ) from None
             raise SettingsError(
                 f"server.port: the Dagster UI cannot listen on {host}:{port} ({error.strerror}). Set another port "
                 "in titan10.toml, or for one start: TITAN10_SERVER__PORT=3001 titan10 up (0 takes any free port)."

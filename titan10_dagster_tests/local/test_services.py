@@ -38,6 +38,14 @@ def test_the_ui_takes_the_configured_port_and_refuses_one_that_is_in_use(tmp_pat
     assert ui_address(settings) == UiAddress("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "name.invalid"])
+def test_a_host_that_is_not_of_this_machine_is_refused_as_a_host(tmp_path: Path, host: str) -> None:
+    settings = settings_with_port(tmp_path, 3000)
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update={"host": host})})
+    with pytest.raises(SettingsError, match=rf"server\.host: the Dagster UI cannot listen on {host}"):
+        ui_address(settings)
+
+
 def test_port_0_becomes_a_port_that_a_server_can_listen_on(tmp_path: Path) -> None:
     address = ui_address(settings_with_port(tmp_path, 0))
     with socket.socket() as server:
