@@ -54,6 +54,7 @@ TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of 15m candles, but only 
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
 ARCHIVED = "binance"  # older days of Binance come from its archive; a daily file appears 33 hours after its day ends
+PORT_VARIABLE = "TITAN10_SERVER__PORT"
 UI_PORT = 3000  # preferred port; if another program uses it, the demo takes the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -170,11 +171,10 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
 
     Of the user's settings, only the variable TITAN10_SERVER__PORT is used.
     """
-    port = int(os.environ.get("TITAN10_SERVER__PORT") or free_port(UI_PORT))
     for variable in tuple(os.environ):
-        if variable.startswith("TITAN10_"):
+        if variable.upper().startswith(titan10_settings.PREFIX) and variable != PORT_VARIABLE:
             del os.environ[variable]
-    lines = ['data = "."', f"first_day = {start}", "", "[server]", f"port = {port}", "postgres_port = 0"]
+    lines = ['data = "."', f"first_day = {start}", "", "[server]", f"port = {free_port(UI_PORT)}", "postgres_port = 0"]
     for exchange, quote in QUOTES.items():
         symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
         lines += ["", f"[exchanges.{exchange}]", f"symbols = [{symbols}]", f"start = {start}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.commands.demo import (
+    QUOTES,
     Verdict,
     _archive_sentence,
     _by_source,
     _compare,
     _conclusion,
     _faults,
+    _make_project,
     _refused_requests,
     run_demo,
 )
@@ -95,7 +98,7 @@ RIGHT = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
 
 def test_a_failed_run_fails_the_demo_even_if_the_candles_are_right() -> None:
     assert _faults(RIGHT, {"run": "FAILURE"}, [], 0) == ["1 of 1 runs failed."]
-    assert _faults(RIGHT, {}, [], 0) == ["0 of 0 runs failed."]
+    assert _faults(RIGHT, {}, [], 0) == ["The backfill started no run."]
     assert _faults(RIGHT, SUCCEEDED, [], 0) == []
     assert _conclusion(RIGHT, [], 60.0).startswith("All 1,440 stored candles equal")
 
@@ -134,6 +137,19 @@ def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(
         run_demo(lambda _: None)
     assert (folder / "of the first").exists()
     lock.release()
+
+
+def test_a_port_that_is_not_a_number_is_refused_with_its_variable(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
+        monkeypatch.delenv(variable)  # restores the variable after the test
+    monkeypatch.setenv("TITAN10_HOME", str(open_folder))
+    monkeypatch.setenv("TITAN10_SERVER__PORT", "UI")
+    monkeypatch.setenv("titan10_database__url", "postgresql://127.0.0.1:9/not-of-the-demo")
+    urls = dict.fromkeys(QUOTES, "http://127.0.0.1:9")
+    with pytest.raises(SettingsError, match=r"^server\.port \(set by TITAN10_SERVER__PORT\): must be a whole number$"):
+        _make_project(open_folder, open_folder, urls, date(2024, 1, 1))
 
 
 def test_slices_from_the_archive_are_counted(db: Database) -> None:
