@@ -12,6 +12,8 @@ from titan10_dagster.sandbox.clock import instant_ms
 from titan10_dagster.sandbox.server import Sandbox, serve
 from titan10_dagster.sandbox.venues.registry import VENUES
 
+NOT_NEGATIVE, ABOVE_ZERO = click.FloatRange(min=0), click.FloatRange(min=0, min_open=True)
+
 
 def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
     """Parse texts such as `binance:XRP/ETH=candles.csv.gz`. Return the file for each (exchange, symbol).
@@ -47,11 +49,11 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 )
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
-@click.option("--limit-factor", metavar="FACTOR", default=1.0, help="Factor for the allowed usage of every rate limit.")
+@click.option("--limit-factor", type=ABOVE_ZERO, default=1.0, help="Factor for the allowed usage of every rate limit.")
 @click.option(
-    "--ban-seconds", type=float, default=None, help="Seconds that every ban lasts. Default: as at the exchange."
+    "--ban-seconds", type=NOT_NEGATIVE, default=None, help="Seconds that every ban lasts. Default: as at the exchange."
 )
-@click.option("--latency", default=0.0, help="Milliseconds by which every answer is delayed.")
+@click.option("--latency", type=NOT_NEGATIVE, default=0.0, help="Milliseconds by which every answer is delayed.")
 @click.option("--now", default=None, help="Let the clock stand still at this time (ISO 8601, UTC).")
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request to this file as JSON.")
 def main(
@@ -83,7 +85,9 @@ def main(
             log=log,
         )
         serve(sandbox, click.echo)
-    except (Titan10Error, ValueError, OSError) as error:
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except (Titan10Error, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

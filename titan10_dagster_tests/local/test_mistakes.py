@@ -105,6 +105,14 @@ MISTAKES = (
         environment={"TITAN10_SERVER__PROT": "3001"},
     ),
     Mistake("a variable that is not a number", "status", ("server.port",), environment={"TITAN10_SERVER__PORT": "UI"}),
+    *(
+        Mistake(f"the host {host!r}", "status", ("server.host", "without port and brackets"),
+                settings=f'{SETTINGS}\n[server]\nhost = "{host}"\n')
+        for host in ("", " ", "[::1]", "127.0.0.1 ", "http://127.0.0.1")
+    ),
+    Mistake("a sandbox at no time", "sandbox --now tomorrow", ("Invalid isoformat string: 'tomorrow'",)),
+    Mistake("a sandbox with a replay without a file", "sandbox --replay x", ("is not of the form",)),
+    Mistake("a sandbox that allows nothing", "sandbox --limit-factor 0", ("--limit-factor",)),
     Mistake(
         "a misspelled variable in lower case", "status", ("titan10_servr__port", "did you mean server"),
         environment={"titan10_servr__port": "3001"},
