@@ -12,6 +12,7 @@ import csv
 import io
 import zipfile
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -158,6 +159,8 @@ def _beginning_with_a_line(text: bytes) -> bytes:
 
 
 def _fields_of_first_line(text: bytes) -> list[str]:
+    if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise MalformedFile("the text is UTF-16: save the file as UTF-8")
     line = text.partition(b"\n")[0].decode("utf-8", "replace").strip()
     try:
         return next(csv.reader([line]))

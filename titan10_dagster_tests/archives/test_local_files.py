@@ -258,3 +258,10 @@ def test_files_that_macos_adds_to_a_zip_file_are_left_out(tmp_path: Path) -> Non
         archive.writestr("mine.csv", "\n".join(lines_of(1)))
         archive.writestr("__MACOSX/._mine.csv", b"\x00\x05\x16\x07")
     assert [file.member for file in list_files(path)] == ["mine.csv"]
+
+
+def test_a_text_in_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_bytes("\n".join(lines_of(1)).encode("utf-16"))
+    with pytest.raises(MalformedFile, match=r"the text is UTF-16: save the file as UTF-8"):
+        days_of(path)

@@ -13,7 +13,7 @@ import orjson
 from titan10_dagster.ingest.context import open_context
 from titan10_dagster.ingest.importing import ImportedFile, import_files
 from titan10_dagster.local.commands.backfill import Request, run_backfill
-from titan10_dagster.local.exit_codes import DONE
+from titan10_dagster.local.exit_codes import DONE, FAILED
 from titan10_dagster.local.instance import Say, open_instance
 from titan10_dagster.settings import Settings, load
 
@@ -33,7 +33,10 @@ class ImportRequest:
 
 
 def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say, *, as_json: bool) -> int:
-    """Write the days of the files into the landing zone, then run a backfill of these days. Return the exit code."""
+    """Write the days of the files into the landing zone, then run a backfill of these days. Return the exit code.
+
+    The exit code is FAILED if no day of the files was used.
+    """
     with open_instance(settings, home, say):
         done = import_files(
             open_context(load(home)),
@@ -49,7 +52,7 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
     if not landed:
         if as_json:
             click.echo(orjson.dumps(files).decode())
-        return DONE
+        return DONE if any(imported.skipped for imported in done) else FAILED
     first = min(imported.first for imported in landed if imported.first is not None)
     last = max(imported.last for imported in landed if imported.last is not None)
     symbols = sorted({imported.symbol for imported in landed})
@@ -63,8 +66,8 @@ def _sentence(imported: ImportedFile) -> str:
     left_out = ""
     if imported.left_out:
         left_out = (
-            f"; {imported.left_out} days were left out, because they are before the exchange's start in the settings"
-            f" ({imported.start}) or have not ended"
+            f"; days left out: {imported.left_out} (they are before the exchange's start in the settings,"
+            f" {imported.start}, or have not ended)"
         )
     unreadable = f"; {imported.unreadable:,} lines are not rows and were left out" if imported.unreadable else ""
     return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}{left_out}{unreadable}."

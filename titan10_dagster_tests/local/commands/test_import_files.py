@@ -77,12 +77,12 @@ def test_columns_without_a_volume_are_refused(working: Project, archive: Path) -
     assert "--columns lacks volume" in done.stderr
 
 
-def test_days_and_lines_that_are_left_out_are_reported(working: Project, tmp_path: Path) -> None:
+def test_a_file_without_a_usable_day_is_no_success_and_what_was_left_out_is_reported(
+    working: Project, tmp_path: Path
+) -> None:
     file = tmp_path / "XBTUSD_1.csv"
     file.write_text("1672531200,1,1,1,1,1\ngarbage\n")
     done = working.titan10("import", "kraken", str(file))
-    assert done.returncode == 0, done.stderr
-    assert (
-        "1 days were left out, because they are before the exchange's start in the settings (2024-01-01)" in done.stderr
-    )
+    assert done.returncode == 1, done.stderr
+    assert "days left out: 1 (they are before the exchange's start in the settings, 2024-01-01" in done.stderr
     assert "1 lines are not rows and were left out" in done.stderr
