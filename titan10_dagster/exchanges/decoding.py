@@ -18,9 +18,9 @@ import numpy as np
 
 from titan10_dagster.exchanges.venues.venue import Wire
 
-# If an answer has no list of candles, ccxt's classes look for an error in these fields. Therefore these fields
-# are decoded too.
-_ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
+# If an answer has no list of candles, ccxt's classes look for an error in these fields. The field `symbol` names the
+# market of the candles (see `Venue.market_name`). Therefore these fields are decoded too.
+_OTHER_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success", "symbol"), Any)
 
 
 class Row(msgspec.Struct):
@@ -66,7 +66,7 @@ def _decoder(wire: Wire) -> msgspec.json.Decoder[Any]:
     row = msgspec.defstruct("Row", _fields(wire), bases=(Row,), array_like=isinstance(wire.keys[0], int), gc=False)
     shape: Any = list.__class_getitem__(row)
     for name in reversed(wire.envelope or ()):
-        shape = TypedDict("Answer", {name: shape, **_ERROR_FIELDS}, total=False)  # type: ignore[misc,no-redef]
+        shape = TypedDict("Answer", {name: shape, **_OTHER_FIELDS}, total=False)  # type: ignore[misc,no-redef]
     return msgspec.json.Decoder(shape, strict=False)
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -258,7 +258,8 @@ class _FastConstructor:
 def strict_class(exchange: str) -> type[Any]:
     """Return a subclass of ccxt's asynchronous class of this exchange, with the strict methods of this module."""
     base: type[Any] = getattr(async_support, exchange)
-    wire = venue_of(exchange).wire
+    venue = venue_of(exchange)
+    wire = venue.wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
     class Strict(_FastConstructor, _BoundedPrecision, _Clocked, _Requests, base):  # type: ignore[misc]
@@ -281,6 +282,7 @@ def strict_class(exchange: str) -> type[Any]:
         ) -> Any:
             answer = _present_answer()
             step = Timeframe.parse(timeframe).ms
+            _check_market(answer.parsed, venue.market_name, market)
             began = time.thread_time()
             if has_own_parser:  # the answer of this exchange is not a list of rows
                 rows = super().parse_ohlcvs(ohlcvs, market, timeframe)
@@ -344,6 +346,21 @@ def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
         raise ExchangeError(f"an error with an empty list of candles: {json.dumps(answer.parsed, default=str)}")
     if not is_sent_empty_list(answer.parsed, rows, wire):
         raise BadResponse("no list of candles in the answer")
+
+
+def _check_market(parsed: Any, path: Sequence[str], market: Any) -> None:
+    """Check that the candles belong to the requested market. Do nothing if the answer does not name a market.
+
+    `path`: see `Venue.market_name`.
+
+    Raises:
+        BadResponse: the answer names another market.
+    """
+    named = parsed
+    for key in path:
+        named = named.get(key) if isinstance(named, Mapping) else None
+    if path and isinstance(named, str) and named and named.lower() != str(market["id"]).lower():
+        raise BadResponse(f"candles of the market {named[:40]!r} instead of {market['id']!r}")
 
 
 def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:

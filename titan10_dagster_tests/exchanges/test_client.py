@@ -542,6 +542,38 @@ def test_an_age_of_many_years_is_ignored() -> None:
     assert answered("binance", answer).requested_at == NOW
 
 
+@pytest.mark.parametrize("exchange", ["bybit", "cryptocom"])
+@pytest.mark.parametrize("named", ["ETHUSDT", "BTCUSDT", "btcusdt", None, 7])
+def test_candles_of_another_market_are_not_accepted(exchange: str, named: Any) -> None:
+    bodies = {
+        "bybit": {"retCode": 0, "result": {"symbol": named, "list": [["1718755200000", "1", "2", "1", "2", "3", "4"]]}},
+        "cryptocom": {
+            "code": 0,
+            "result": {
+                "instrument_name": named,
+                "data": [{"t": 1718755200000, "o": "1", "h": "2", "l": "1", "c": "2", "v": "3"}],
+            },
+        },
+    }
+    handler = says(json.dumps(bodies[exchange]))
+    if named == "ETHUSDT":
+        with pytest.raises(MalformedAnswer, match="candles of the market 'ETHUSDT' instead of 'BTCUSDT'"):
+            answered_plain(exchange, handler)
+    else:
+        assert len(answered_plain(exchange, handler).rows) == 1
+
+
+def answered_plain(exchange: str, handler: Handler) -> Page:
+    async def work() -> Page:
+        async with (
+            serving(handler) as url,
+            ExchangeClient(exchange, [plain(exchange)], base_url=url, paced=False, now=now) as client,
+        ):
+            return await client.fetch_page(Series(exchange, "BTC/USDT", MINUTE), YESTERDAY, 100)
+
+    return run(work())
+
+
 def test_btcturk_answers_in_columns_which_its_own_class_reads() -> None:
     start = int(RECENTLY.timestamp())
     columns = {

@@ -11,6 +11,7 @@ VENUE = Venue(
     exchange="bybit",
     page_size=1000,
     wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("result", "list")),
+    market_name=("result", "symbol"),
     days_per_run=30,
     cost=5,
     # ccxt makes 10 requests a second, which is a twelfth of the allowed rate. A budget of 6 uses half of the allowed

@@ -8,6 +8,7 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="cryptocom",
     page_size=300,
+    market_name=("result", "instrument_name"),
     # Code 40004 means that an argument is invalid, and ccxt raises BadRequest. If the invalid argument is the symbol,
     # ccxt should raise BadSymbol.
     phrases=(phrase(code_pattern("code", 40004) + r".*instrument_name", FailureKind.UNKNOWN_SYMBOL),),

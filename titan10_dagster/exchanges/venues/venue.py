@@ -143,6 +143,8 @@ class Venue:
         exchange no longer serves these days.
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows; None to let ccxt parse the rows.
+    market_name: the object keys that lead from an answer to the id of the market of its candles; empty if the answers
+        do not name the market. Candles of another market are not accepted.
     off_grid: the timeframes with candles that do not begin on the UTC grid (for example, 1d candles that do not begin
         at midnight UTC), each with the time at which its candles begin. Titan-10 does not fetch these timeframes.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
@@ -182,6 +184,7 @@ class Venue:
     depth: int | None = None
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     wire: Wire | None = None
+    market_name: tuple[str, ...] = ()
     off_grid: Mapping[str, str] = field(default_factory=dict, hash=False)
     no_since: bool = False
     cursor: bool = False
