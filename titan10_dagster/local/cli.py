@@ -51,7 +51,10 @@ class Commands(click.Group):
         before = {number: signal.signal(number, _interrupt) for number in ending_signals()}
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError) as error:
+            if isinstance(error, click.Abort) and is_interruption(error):  # Ctrl-C at a question
+                say("\nInterrupted. Nothing was changed.")
+                _end_without_waiting(INTERRUPTED)
             raise  # click ends the command; a broken pipe, such as after `| head`, needs no message
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  # every error ends here with a message
             if is_interruption(error):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from titan10_dagster.local.cli import main
-from titan10_dagster.local.exit_codes import DONE, FAILED
+from titan10_dagster.local.exit_codes import DONE, FAILED, INTERRUPTED
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.series import stored_series
 from titan10_dagster.store.writer import write_slices
@@ -54,3 +58,23 @@ def test_without_a_terminal_and_without_yes_nothing_is_deleted(database_url: str
 def test_a_symbol_is_renamed(database_url: str) -> None:
     assert titan10("rename", "binance", "BCT/USDT", "--to-symbol", "BTC/USDT").exit_code == DONE
     assert symbols(database_url) == ["BTC/USDT"]
+
+
+def test_ctrl_c_at_the_question_is_an_interruption(database_url: str) -> None:
+    """The question needs a terminal, so the command runs in one."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(
+            sys.executable, [sys.executable, "-m", "titan10_dagster.local.cli", "series", "drop", "binance", "BCT/USDT"]
+        )
+    shown = b""
+    with suppress(OSError):  # on Linux this means that the other end is closed
+        while read := os.read(terminal, 65536):
+            shown += read
+            if shown.endswith(b"[y/N]: "):
+                os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == INTERRUPTED, shown
+    assert b"Interrupted. Nothing was changed." in shown
+    assert symbols(database_url) == ["BCT/USDT"]
