@@ -10,12 +10,15 @@ from typing import Any, Literal
 import click
 import orjson
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from titan10_dagster.local.printable import printable, printable_lines
 
 PIPE_WIDTH = 250  # characters of a line if the output is not a terminal; this is enough for whole lines
+
+MOST_WIDTH = 10_000  # characters; a table is measured as if a terminal were as wide as this
 
 
 def print_json(value: Any) -> None:
@@ -29,15 +32,40 @@ def print_lines(text: str) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Collection[str] = ()) -> None:
-    """Print rows below headers. A column with a header in `numbers` is aligned to the right."""
+    """Print rows below headers. A column with a header in `numbers` is aligned to the right.
+
+    If the terminal is too narrow for the table, print a block of lines for each row.
+    """
     table = Table(box=None, pad_edge=False)
     for header in headers:
         justify: Literal["left", "right"] = "right" if header in numbers else "left"
         table.add_column(header, justify=justify, no_wrap=True)
+    rows = list(rows)
     for row in rows:
         table.add_row(*(cell_text(cell) for cell in row))
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    console.print(table)
+    if not sys.stdout.isatty():
+        Console(width=PIPE_WIDTH).print(table)
+        return
+    console = Console()
+    if Measurement.get(console, console.options.update(max_width=MOST_WIDTH), table).maximum <= console.width:
+        console.print(table)
+    else:
+        print_lines(_as_blocks(headers, rows))
+
+
+def _as_blocks(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return the rows as text for a terminal that is too narrow for a table.
+
+    Each row is a block: its first cell, and then a line for each other cell that is not empty.
+    """
+    width = max(map(len, headers))
+    lines = []
+    for first, *others in rows:
+        lines.append(cell_text(first).plain)
+        for header, cell in zip(headers[1:], others, strict=True):
+            if text := cell_text(cell).plain:
+                lines.append(f"  {header:<{width}}  {text}")
+    return "\n".join(lines)
 
 
 def cell_text(cell: Any) -> Text:

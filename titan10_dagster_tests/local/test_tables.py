@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from titan10_dagster.local.tables import counts, print_lines, print_table, share
@@ -18,6 +20,27 @@ def test_lines_stay_lines_without_control_characters(capsys: pytest.CaptureFixtu
 def test_numbers_are_grouped_and_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("candles",), [(1440,), (7,)], numbers={"candles"})
     assert [line for line in capsys.readouterr().out.splitlines() if line.strip()] == ["candles", "  1,440", "      7"]
+
+
+def test_a_narrow_terminal_shows_whole_values(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    headers, row = (
+        ("exchange", "settled days", "stored", "last error"),
+        ("binance", "2024-01-01 to 2024-01-31", 44_640, ""),
+    )
+    for columns, lines in (
+        ("40", ["binance", "  settled days  2024-01-01 to 2024-01-31", "  stored        44,640"]),
+        (
+            "80",
+            ["exchange  settled days              stored  last error", "binance   2024-01-01 to 2024-01-31  44,640"],
+        ),
+    ):
+        monkeypatch.setenv("COLUMNS", columns)
+        print_table(headers, [row])
+        assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines
 
 
 def test_only_all_is_a_hundred_percent() -> None:
