@@ -6,6 +6,7 @@
 | 53100 | the server's disk is full | repeated, because space may be freed |
 | 53000, 53200 | the server does not have enough memory or other resources | repeated |
 | 22P05 | the database's encoding does not have a character, for example of a symbol | not repeated |
+| 42501 | the role does not have the right to do this | not repeated |
 | 53400, 57014 | a configured limit was reached, or a statement was cancelled or timed out | not repeated |
 | 58P01 | a file is missing on the server, such as the library of an extension | not repeated |
 
@@ -41,6 +42,10 @@ GRANT_TEMPORARY = (
     "this role cannot create temporary tables, but writes need them: the owner of the database must run "
     "`GRANT TEMPORARY ON DATABASE <database> TO <role>`"
 )
+USE_OWNER = (
+    "the role in database.url does not have the necessary rights: set database.url to a URL with the role that owns "
+    "the tables. Every command needs this role, because it also updates the tables"
+)
 USE_UTF8 = (
     "the encoding of this database cannot store a character of a symbol or a message: create a new database with "
     "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and set database.url to the new database"
@@ -59,6 +64,8 @@ def translated(error: psycopg2.Error) -> StoreError:
         return StoreError(f"the database stopped the statement: {sentence(error)}")
     if error.pgcode == _NO_RIGHT and "temporary tables" in str(error):
         return StoreError(f"{GRANT_TEMPORARY}. ({sentence(error)})")
+    if error.pgcode == _NO_RIGHT:
+        return StoreError(f"{USE_OWNER}. ({sentence(error)})")
     if error.pgcode == _NO_CHARACTER:
         return StoreError(f"{USE_UTF8}. ({sentence(error)})")
     is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)

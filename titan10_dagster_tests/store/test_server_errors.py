@@ -48,6 +48,7 @@ def test_what_time_cannot_heal_is_not_repeated(db: Database, code: str) -> None:
     ("code", "message", "advice"),
     [
         ("42501", "permission denied to create temporary tables in database", "GRANT TEMPORARY ON DATABASE"),
+        ("42501", "permission denied for table preferences", "a URL with the role that owns the tables"),
         ("22P05", "character with byte sequence has no equivalent in encoding LATIN1", "ENCODING 'UTF8'"),
     ],
 )
