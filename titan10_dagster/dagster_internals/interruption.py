@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.execution import compute_logs
+
+_compute_logs: Any = compute_logs
 
 
 @contextmanager
@@ -16,6 +23,21 @@ def interruption_as_keyboard_interrupt() -> Iterator[None]:
         yield
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+
+
+@contextmanager
+def helpers_in_own_session() -> Iterator[None]:
+    """Let Dagster start the processes that copy the output of a step in a session of their own.
+
+    Ctrl-C in a terminal interrupts all processes of the command's session. The helpers would then print stack traces.
+    Dagster ends the helpers with the step, and they end by themselves if the command is killed.
+    """
+    own_session = partial(subprocess.Popen, start_new_session=True)
+    _compute_logs.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": own_session})
+    try:
+        yield
+    finally:
+        _compute_logs.subprocess = subprocess
 
 
 def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:

@@ -5,13 +5,16 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution import compute_logs
 
 from titan10_dagster.dagster_internals.interruption import (
     canceled_if_interrupted,
     failure_of_run,
+    helpers_in_own_session,
     interruption_as_keyboard_interrupt,
     mark_as_canceled,
     was_interrupted,
@@ -119,3 +122,12 @@ def test_the_reason_of_a_run_that_failed_outside_of_its_steps(instance: dg.Dagst
     assert not failed.success
     (reason,) = failure_of_run(failed)
     assert "the resource cannot be set up" in reason
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_the_helpers_of_a_step(tmp_path: Path) -> None:
+    """They would print stack traces on the terminal."""
+    with (tmp_path / "log").open("w") as stream:
+        with helpers_in_own_session(), compute_logs.tail_to_stream(str(tmp_path / "log"), stream) as pids:
+            assert all(os.getsid(pid) == pid for pid in pids)
+        with compute_logs.tail_to_stream(str(tmp_path / "log"), stream) as pids:
+            assert all(os.getsid(pid) == os.getsid(0) for pid in pids)

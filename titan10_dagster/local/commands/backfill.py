@@ -174,7 +174,10 @@ def _compared(forecast: Forecast, tally: Tally, seconds: float) -> dict[str, Any
 def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     """Run the backfill. Dagster's output goes to a file, because the terminal shows the progress bar."""
     from titan10_dagster import logs
-    from titan10_dagster.dagster_internals.interruption import interruption_as_keyboard_interrupt
+    from titan10_dagster.dagster_internals.interruption import (
+        helpers_in_own_session,
+        interruption_as_keyboard_interrupt,
+    )
     from titan10_dagster.defs.launch import backfill, cancel_runs_of_this_process
 
     logs.configure(titan10.settings)
@@ -185,6 +188,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
         redirect_stdout(file),
         redirect_stderr(file),
         interruption_as_keyboard_interrupt(),
+        helpers_in_own_session(),
         before_forced_end(cancel_runs_of_this_process),
     ):
         return backfill(
