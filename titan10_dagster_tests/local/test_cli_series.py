@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_ctrl_c_at_the_question_is_an_interruption(database_url: str) -> None:
         while read := os.read(terminal, 65536):
             shown += read
             if shown.endswith(b"[y/N]: "):
+                time.sleep(0.3)  # now the command waits for the answer
                 os.write(terminal, b"\x03")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
