@@ -43,6 +43,7 @@ from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
+_QUOTED_CHARACTERS = 80
 _MOST_DECIMALS = 100  # a market's precision cannot have more decimals
 _MILLISECONDS = re.compile(r"\d{13}")
 # A Date header is often a little earlier than the request. A difference of at most this length shows neither a wrong
@@ -291,7 +292,10 @@ def strict_class(exchange: str) -> type[Any]:
             else:
                 _check_list(answer, ohlcvs, wire)
                 requested_at = None if answer.requested_at is None else to_ms(answer.requested_at)
-                parsed = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
+                try:
+                    parsed = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
+                except BadResponse as error:  # possibly the list is an error of the exchange, which explains itself
+                    raise BadResponse(f"{error}: {str(answer.parsed)[:_QUOTED_CHARACTERS]}") from None
                 answer.rows = parsed
                 if wire is not None:
                     answer.rows = parsed.without_unfinished(last_finished(answer.parsed, wire))

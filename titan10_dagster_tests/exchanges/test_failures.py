@@ -121,6 +121,8 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("bybit", 200, '{"retCode":0,"result":null}', MalformedAnswer),
     ("bybit", 429, HTML, Throttled),
     ("bitfinex", 500, '["error",10020,"symbol: invalid"]', UnknownSymbol),
+    ("bitfinex", 200, '["error",11010,"ratelimit: error"]', Throttled),
+    ("bitfinex", 200, '["error",20060,"maintenance"]', MalformedAnswer),
     ("bitfinex", 500, '["error",10020,"time_interval: invalid"]', TransientError),
     ("bitfinex", 500, '["error",11010,"ratelimit: error"]', Throttled),
     ("bitfinex", 503, '["error",20060,"maintenance"]', Maintenance),
