@@ -48,8 +48,9 @@ _CLOCK_SLACK = timedelta(minutes=10)  # a header Date that differs more from thi
 _QUOTED_CHARACTERS = 160
 
 # Patterns with `_MARKET` match only words that are in one JSON string of the answer. They do not match words in the URL
-# of the request, which ccxt's message also contains.
-_MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
+# of the request, which ccxt's message also contains. "Market data" and similar words mean a part of the exchange, and
+# not a market.
+_MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b(?! (data|service|server|api)\b)'
 _GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
 
 COMMON_PHRASES: tuple[ErrorPhrase, ...] = (

@@ -121,6 +121,8 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("bybit", 200, '{"retCode":0,"result":null}', MalformedAnswer),
     ("bybit", 429, HTML, Throttled),
     ("bitfinex", 500, '["error",10020,"symbol: invalid"]', UnknownSymbol),
+    ("binance", 404, '{"message":"market data endpoint not found"}', FetchError),
+    ("bybit", 200, '{"retCode":10001,"retMsg":"market service is offline"}', FetchError),
     ("bitfinex", 200, '["error",11010,"ratelimit: error"]', Throttled),
     ("bitfinex", 200, '["error",20060,"maintenance"]', MalformedAnswer),
     ("bitfinex", 500, '["error",10020,"time_interval: invalid"]', TransientError),
