@@ -74,6 +74,7 @@ RELIANCES = (
     ),
     Reliance("database", "dagster_postgres.run_storage", "PostgresRunStorage.__init__", ("postgres_url",)),
     Reliance("interruption", "dagster._core.errors", "DagsterExecutionInterruptedError"),
+    Reliance("interruption", "dagster._core.execution.compute_logs", "subprocess.Popen"),
     Reliance("interruption", "dagster", "ExecuteInProcessResult.all_events"),
     Reliance("launcher", "dagster._core.launcher", "DefaultRunLauncher.check_run_worker_health", ("self", "run")),
     Reliance("launcher", "dagster._core.launcher", "DefaultRunLauncher.supports_check_run_worker_health"),
