@@ -1,7 +1,7 @@
 -- The archive files from which stored candles were read. For each address, only the newest known file is listed.
 -- An older file at the same address is not listed, even if some stored candles are only in the older file.
--- Only files whose address begins with :base_url, and that were last checked before :checked_before, are listed. The
--- result has at most :most files.
+-- A file is listed only if its address begins with :base_url and its last check was before :checked_before. The result
+-- has at most :most files.
 SELECT newest.id, newest.url, newest.digest, newest.size, newest.etag, newest.last_modified, newest.checked_at
 FROM (
     SELECT DISTINCT ON (files.url)

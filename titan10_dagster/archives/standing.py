@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from titan10_dagster.errors import ArchiveError
 
 # The archive is blocked after one of the following numbers of consecutive failures.
-_MOST_REFUSED = (
-    3  # unreadable digest files; or refused files, if an answer in this run has shown that the archive works
-)
+# Unreadable digest files. Also refused files, if an answer in this run has shown that the archive works.
+_MOST_REFUSED = 3
 _MOST_REFUSED_AT_FIRST = 2  # refused files, if no answer in this run has shown yet that the archive works
 _MOST_FAILED = 8  # files that could not be downloaded or read
 

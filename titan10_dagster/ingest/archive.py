@@ -35,7 +35,8 @@ _PASSING = (
     "is damaged",
     "is not a usable",
 )
-# If the archive is the only source, this text is in the note of a slice whose missing candles are final.
+# The end of a slice's note if the archive is the only source and does not have all candles of the slice. The missing
+# candles then have the final reason beyond_horizon.
 _ONLY_SOURCE = "the settings list no other source"
 _TRIED_AGAIN_AFTER = timedelta(days=1)
 
@@ -128,9 +129,9 @@ def tried_until(titan10: IngestContext, exchange: str) -> Tried:
 
 
 def final_note(titan10: IngestContext, exchange: str, reason: str) -> str | None:
-    """Return the note of a slice whose missing candles are final; None if a source may still have them.
+    """Return the note for a slice with candles that no source has. Return None if a source possibly has them.
 
-    `reason`: why the archive does not have the slice completely.
+    `reason`: why the archive does not have all candles of the slice.
     """
     if titan10.has_own_sources or rest_is_a_source(titan10, exchange) or any(part in reason for part in _PASSING):
         return None
