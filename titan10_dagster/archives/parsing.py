@@ -12,7 +12,7 @@ import csv
 import io
 import zipfile
 import zlib
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,6 @@ _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 1e11, 1e14, 1e17
 # No exchange had candles before 2009. So an earlier time is not a time: it is a row number, or a date such as 20240301.
 _EARLIEST_MS = 1_230_768_000_000
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")
 # The usual names of the six columns in a header, in lower case and with underscores instead of spaces. The record of an
 # archive can add other names. If a header has several of the names of a column, the first name in this table counts.
@@ -155,7 +154,7 @@ def rows_of(columns: Sequence[pa.ChunkedArray]) -> tuple[Floats, int]:
 
 def _beginning_with_a_line(text: bytes) -> bytes:
     """Return the text without a byte order mark, and without empty lines at its beginning."""
-    return text.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    return text.removeprefix(BOM_UTF8).lstrip()
 
 
 def _fields_of_first_line(text: bytes) -> list[str]:

@@ -33,3 +33,12 @@ class Market:
     listed: datetime | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     rivals: tuple[Market, ...] = ()
+
+
+def guessed_market(exchange: str, symbol: str, *, active: bool) -> Market:
+    """Return a market for a symbol that is not in the exchange's market list. Its ids are made from the symbol.
+
+    The ids are good enough to recognize the names of files and to count requests, but not to make requests.
+    """
+    base, _, quote = symbol.partition("/")
+    return Market(exchange, symbol, base + quote, base, quote, base, quote, active=active)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import chain
 
-from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.markets import Market, guessed_market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
@@ -62,12 +62,8 @@ def forecast_backfill(
 
 
 def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:
-    """Return the stored markets of the exchange. For each other symbol of the slices, add a market with guessed ids.
-
-    The guessed ids are good enough to count requests and files.
-    """
+    """Return the stored markets of the exchange. For each other symbol of the slices, add a market with guessed ids."""
     known = {market.symbol: market for market in retrying(lambda: MarketStore(titan10.database).load(exchange))}
     for symbol in {slice_.series.symbol for slice_ in slices} - known.keys():
-        base, _, quote = symbol.partition("/")
-        known[symbol] = Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
+        known[symbol] = guessed_market(exchange, symbol, active=True)
     return list(known.values())

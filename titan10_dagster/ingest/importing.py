@@ -15,7 +15,7 @@ import numpy as np
 from titan10_dagster.archives.local_files import FileDay, LocalFile, belongs_to, digest_of, list_files, read_days
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
-from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.markets import Market, guessed_market
 from titan10_dagster.candles.slices import Series, Slice, from_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError
@@ -101,16 +101,10 @@ def _matching(
     wanted = configured.symbols if symbol is None else (symbol,)
     for file in files:
         for name in wanted:
-            market = markets.get(name) or _delisted_market(exchange, name)
+            market = markets.get(name) or guessed_market(exchange, name, active=False)  # for example delisted
             if belongs_to(file, market, configured.timeframe):
                 yield file, name
                 break
-
-
-def _delisted_market(exchange: str, symbol: str) -> Market:
-    """Return a market for a symbol that the exchange no longer lists. Its ids are made from the symbol."""
-    base, _, quote = symbol.partition("/")
-    return Market(exchange, symbol, base + quote, base, quote, base, quote, active=False)
 
 
 def _import_file(

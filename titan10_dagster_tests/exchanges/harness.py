@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.gaps import Evidence, Gap, count, explain
-from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.markets import Market, guessed_market
 from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.breaker import Breaker
@@ -95,8 +95,7 @@ def market(exchange: str, symbol: str, **changes: Any) -> Market:
 
 def plain(exchange: str, symbol: str = "BTC/USDT") -> Market:
     """Return a market of an exchange that the sandbox does not have."""
-    base, quote = symbol.split("/")
-    return Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
+    return guessed_market(exchange, symbol, active=True)
 
 
 def wire_of(exchange: str) -> Wire:
