@@ -281,6 +281,7 @@ class SeriesState:
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
+        unproven_until = self.survey.unproven_until(to_ms(slice_.start), to_ms(slice_.end))
         received = self._received.release(slice_.day)
         # The time of the fetch is the time of the request, even if the slice is released much later.
         fetched_at = received.requested_at or self._planned_at
@@ -293,11 +294,11 @@ class SeriesState:
             requests=received.effort.requests,
             retries=received.effort.retries,
             seconds=received.effort.seconds,
-            answered=self._is_excused(slice_) or (self._answered and not inexplicable),
+            answered=self._is_excused(slice_) or (self._answered and not inexplicable and unproven_until is None),
             horizon=None if horizon is None else from_ms(horizon),
             listed=self.bounds.listed,
             delisted=self.bounds.delisted,
-            note=received.note,
+            note=_joined(received.note, _unproven_note(unproven_until)),
         )
         candles = Candles.from_rows(received.rows)
         # `fetched_at` is the time of the first request for the day. If this machine's clock is ahead, another page of
@@ -367,6 +368,20 @@ class SeriesState:
 
     def _silent_until(self, slice_: Slice) -> int:
         return self._received.silent_until(slice_, min(slice_.end, self._planned_at))
+
+
+def _unproven_note(until: int | None) -> str | None:
+    """Return a note about the unproven part of a slice. `until`: the end of this part (ms); None if there is none."""
+    if until is None:
+        return None
+    return (
+        "the exchange returned fewer candles than it usually serves, and none before"
+        f" {from_ms(until):%Y-%m-%d %H:%M} UTC, so it is unknown whether earlier candles exist"
+    )
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note) or None
 
 
 def _malformed(series: Series, request: PageRequest, error: NoProgress) -> MalformedAnswer:

@@ -102,6 +102,14 @@ class Survey:
         """Return the start of the first candle that the exchange still serves (ms); None if no horizon is known."""
         return self.reach.horizon
 
+    def unproven_until(self, start: int, end: int) -> int | None:
+        """Return the end of the last unproven stretch between `start` and `end` (exclusive); None if there is none.
+
+        A stretch is unproven if the exchange possibly serves its candles but did not return them (see `Reach`).
+        """
+        ends = [min(b, end) for a, b in self.reach.unproven if a < end and b > start]
+        return max(ends, default=None)
+
     @property
     def requests_recent(self) -> bool:
         """Return whether a request for recent candles is in progress."""
@@ -161,7 +169,7 @@ class Survey:
         if request.purpose is Purpose.SINCE:
             self._learn_of_since(rows, requested_at)
         elif self.honours_since is False and len(rows):
-            self._learn_last_rows(request, rows)
+            self._learn_last_rows(request, rows, requested_at)
         elif len(times):
             self._learn_rows(request, times, requested_at)
         elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
@@ -197,7 +205,7 @@ class Survey:
             self._evidence.edges(request, kept)
         self._evidence.neighbours(kept)
 
-    def _learn_last_rows(self, request: PageRequest, rows: Times) -> None:
+    def _learn_last_rows(self, request: PageRequest, rows: Times, requested_at: int) -> None:
         """Process an answer of an exchange that always returns its newest rows.
 
         The first row is evidence for the horizon only if a full page was requested.
@@ -205,7 +213,7 @@ class Survey:
         rows = without_first_strays(rows, self._page_size * self._step)
         open_ = self._evidence.open
         if request.limit >= self._page_size and open_ and open_.start < rows[0]:
-            self.reach.see_horizon(int(rows[0]))
+            self.reach.see_horizon(int(rows[0]), requested_at)
         self._evidence.neighbours(rows)
         rows_end = int(rows[-1]) + self._step
         if open_ and open_.end > rows_end:
@@ -221,7 +229,7 @@ class Survey:
             return
         self._evidence.neighbours(rows)
         if doubt.full_page:
-            self.reach.see_horizon(doubt.first)
+            self.reach.see_horizon(doubt.first, requested_at)
 
     def _count(self, request: PageRequest, before: tuple[list[Stretch], int]) -> None:
         left = self._evidence.open.within(*request.target)

@@ -36,11 +36,27 @@ def test_the_newest_horizon_counts() -> None:
 
 def test_one_answer_proves_no_horizon_and_the_earlier_of_two_is_used() -> None:
     bounds, open_, _ = reach()
-    bounds.see_horizon(2000 * STEP)
+    bounds.see_horizon(2000 * STEP, NOW)
     assert bounds.horizon is None
     assert open_.start == WINDOW[0]
-    bounds.see_horizon(1900 * STEP)
+    bounds.see_horizon(1900 * STEP, NOW)
     assert bounds.horizon == open_.start == 1900 * STEP
+
+
+def test_two_pages_with_fewer_rows_than_the_exchange_serves_prove_no_horizon() -> None:
+    bounds, open_, _ = reach(depth=1440)
+    for first in (2000, 1900):
+        bounds.see_horizon(first * STEP, NOW)
+    assert bounds.horizon == 1562 * STEP
+    assert bounds.unproven == [(1562 * STEP, 1900 * STEP)]
+    assert open_.start == 1900 * STEP
+
+
+def test_two_pages_that_reach_as_far_as_the_depth_prove_the_horizon() -> None:
+    bounds, _, _ = reach(depth=1000)
+    for first in (2001, 2002):
+        bounds.see_horizon(first * STEP, NOW)
+    assert (bounds.horizon, bounds.unproven) == (2001 * STEP, [])
 
 
 def test_candles_deeper_than_the_exchange_serves_are_given_up_with_two_candles_of_slack() -> None:
