@@ -349,10 +349,11 @@ class Truth:
         # The first candle dates a listing, and the last candle a delisting. So minutes without a trade just after the
         # listing or just before the delisting belong to it.
         unlisted = grown(self.unlisted, self.unlisted | self.silent)
-        gone = grown(self.gone, self.gone | self.silent)
+        gone = self.gone | self._called_gone(behind)
+        gone = grown(gone, gone | self.silent)
         return {
             "pre_listing": unlisted,
-            "delisted": gone | self._called_gone(behind),
+            "delisted": gone,
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
             "outage": (together & ~removed) | self._down_when_delisted(),
             "halted": silenced & ~removed,
