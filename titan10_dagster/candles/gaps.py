@@ -184,10 +184,11 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
        candle proves that the symbol traded. So a candle after a stored candle is never `pre_listing`, and a candle
        before a stored candle is never `delisted`.
     2. `broken_at_source`: the candle is in `evidence.broken_twice`. `quarantined`: the candle is in
-       `evidence.quarantined` only.
+       `evidence.quarantined` only, and is not before the horizon.
     3. The previous reason, if it is `no_trades`, `outage`, `halted` or `not_listed`. Also the previous reason
        `pre_listing` or `delisted`, if neither the evidence nor a stored candle contradicts it.
     4. The previous reason, if it is `quarantined` or `broken_at_source` and the exchange did not answer for the candle.
+       Exception: a candle before the horizon does not stay `quarantined`, because no correction can come.
     5. `no_trades`: the candle was observed as absent twice. (candles/outages.py later replaces `no_trades` by another
        reason if the silence is unusual.)
     6. `beyond_horizon`: the candle is before the horizon.
@@ -337,13 +338,14 @@ def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> 
     kept |= known_as(Reason.PRE_LISTING) & findings.perhaps_pre_listing
     kept |= known_as(Reason.DELISTED) & findings.perhaps_delisted
     silent = ~findings.answered
-    still_broken = (known_as(Reason.QUARANTINED) | known_as(Reason.BROKEN_AT_SOURCE)) & silent
+    quarantined = known_as(Reason.QUARANTINED) & ~findings.beyond
+    still_broken = (quarantined | known_as(Reason.BROKEN_AT_SOURCE)) & silent
     still_beyond = known_as(Reason.BEYOND_HORIZON) & silent & (not findings.horizon_is_known)
     ladder: list[tuple[Mask, NDArray[np.int8] | int]] = [
         (findings.pre_listing, _CODES[Reason.PRE_LISTING]),
         (findings.delisted, _CODES[Reason.DELISTED]),
         (findings.broken_twice, _CODES[Reason.BROKEN_AT_SOURCE]),
-        (findings.quarantined, _CODES[Reason.QUARANTINED]),
+        (findings.quarantined & ~findings.beyond, _CODES[Reason.QUARANTINED]),
         (kept, was),
         (still_broken, was),
         (observations >= _ENOUGH, _CODES[Reason.NO_TRADES]),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.columns import Candles, Floats, Mask
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.scaling import Scaled, scale
 from titan10_dagster.candles.slices import Series, Slice, Times, from_datetime64
 from titan10_dagster.errors import StoreError
@@ -93,8 +93,8 @@ class Change:
     """The comparison of a slice's received candles with its stored candles.
 
     `stored`: the stored candles before the write. `new`: for each received candle, True if it is not stored yet.
-    `changed`: for each received candle, True if it is stored with other values. `position`: for each received candle
-    that is not new, its index in `stored`.
+    `changed`: for each received candle, True if it replaces a stored candle with other values. `position`: for each
+    received candle that is not new, its index in `stored`.
     """
 
     incoming: Incoming
@@ -122,7 +122,10 @@ class Change:
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Compare received candles with stored candles. The doubles are compared, not the integers with their scales."""
+    """Compare received candles with stored candles. The doubles are compared, not the integers with their scales.
+
+    An unfinished candle does not replace the stored candle (see `_unfinished`).
+    """
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:
@@ -130,7 +133,25 @@ def compare(incoming: Incoming, stored: Candles) -> Change:
     position = np.minimum(np.searchsorted(stored.times, given.times), len(stored) - 1)
     known = stored.times[position] == given.times
     differs = (stored.values[:, position] != given.values).any(axis=0)
-    return Change(incoming, stored, ~known, known & differs, position)
+    changed = known & differs
+    if changed.any() and incoming.record.source is Source.REST:
+        changed &= ~_unfinished(given, stored, position)
+    return Change(incoming, stored, ~known, changed, position)
+
+
+def _unfinished(given: Candles, stored: Candles, position: NDArray[np.intp]) -> Mask:
+    """Return which received candles are possibly unfinished versions of the stored candles at `position`.
+
+    A server that is behind ends its answer with an unfinished candle, and does not have the next candle yet. So two
+    conditions apply: the next stored candle was not received, and all trades of the received candle can be among the
+    trades of the stored candle.
+    """
+    lacks_next = np.append(~np.isin(stored.times[1:], given.times), False)
+    open_, high, low, _, volume = given.values
+    was_open, was_high, was_low, _, was_volume = stored.values[:, position]
+    is_part = (open_ == was_open) & (high <= was_high) & (low >= was_low) & (volume <= was_volume)
+    unfinished: Mask = lacks_next[position] & is_part
+    return unfinished
 
 
 def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:

@@ -93,7 +93,7 @@ def model_reason(
         return Reason.PRE_LISTING
     if reported_delisted and not traded_after:
         return Reason.DELISTED
-    if broken:
+    if twice or (broken and not beyond):
         return Reason.BROKEN_AT_SOURCE if twice else Reason.QUARANTINED
     if known.reason in CONFIRMED_ABSENT:
         return known.reason
@@ -101,7 +101,8 @@ def model_reason(
     delisted_still = known.reason is Reason.DELISTED and not traded_after and evidence.delisted is None
     if unlisted_still or delisted_still:
         return known.reason
-    if known.reason in (Reason.QUARANTINED, Reason.BROKEN_AT_SOURCE) and not heard:
+    kept_if_unheard = (Reason.BROKEN_AT_SOURCE,) if beyond else (Reason.QUARANTINED, Reason.BROKEN_AT_SOURCE)
+    if known.reason in kept_if_unheard and not heard:
         return known.reason
     if known.observations >= 2:
         return Reason.NO_TRADES
@@ -387,6 +388,15 @@ def test_a_broken_candle_is_quarantined_and_does_not_prove_absence() -> None:
     assert reasons(gaps) == [(1, Reason.QUARANTINED, 0)]
     gone = explain(np.delete(SLICE.grid(), 7), SLICE, Evidence(NEXT_DAY + timedelta(hours=36)), gaps)
     assert reasons(gone) == [(1, Reason.UNKNOWN, 1)]
+
+
+def test_a_broken_candle_that_the_exchange_no_longer_serves_is_final() -> None:
+    broken, present = SLICE.grid()[7:8], np.delete(SLICE.grid(), 7)
+    gaps = explain(present, SLICE, Evidence(NEXT_DAY, quarantined=broken))
+    assert reasons(gaps) == [(1, Reason.QUARANTINED, 0)]
+    for quarantined in (broken, NO_CANDLES):
+        later = Evidence(NEXT_DAY + timedelta(hours=6), quarantined=quarantined, horizon=SLICE.end)
+        assert reasons(explain(present, SLICE, later, gaps)) == [(1, Reason.BEYOND_HORIZON, 0)]
 
 
 def test_a_candle_received_broken_twice_is_counted_until_its_last_check() -> None:

@@ -68,6 +68,22 @@ def test_what_a_former_market_lacks_is_final_and_its_candles_and_files_stay(make
     assert fetch(titan10, former) == 0
 
 
+def test_a_broken_candle_of_a_former_market_is_final(make_world: MakeWorld) -> None:
+    world = make_world({"binance": [SYMBOL]})
+    titan10 = world.titan10
+    world.sandbox.fault("binance", "zero_price")
+    refresh_markets(titan10, "binance")
+    stored = slices_of(titan10, STORED, STORED)
+    fetch(titan10, stored)
+    broken = ledger_rows(titan10, stored)[stored[0]].missing
+    assert set(broken) == {Reason.QUARANTINED}
+    change(world)
+    object.__setattr__(titan10, "now", ticking(titan10.now() + 7 * HOUR))
+    assert fetch(titan10, stored) == 1
+    assert ledger_rows(titan10, stored)[stored[0]].missing == {Reason.BEYOND_HORIZON: broken[Reason.QUARANTINED]}
+    assert open_slices(titan10) == []
+
+
 def test_a_day_that_only_landed_before_the_change_is_stored_first_and_then_final(make_world: MakeWorld) -> None:
     world, titan10 = changed_world(make_world, absent=HOUR)
     landed = slices_of(titan10, OLDER, OLDER)

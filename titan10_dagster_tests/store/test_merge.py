@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,30 @@ def test_new_restated_and_unchanged_candles_are_counted_separately(lacking: set[
     assert change.restated == len(other - lacking)
     assert change.inserted + change.restated + change.unchanged == 24
     assert set(change.times) == set(as_fetched(ROWS).times)
+
+
+@pytest.mark.parametrize(("source", "restated"), [(Source.REST, 0), (Source.IMPORT, 1)])
+def test_an_unfinished_candle_of_a_server_that_is_behind_does_not_replace_the_stored_one(
+    source: Source, restated: int
+) -> None:
+    """The server does not have the candles 10 to 12 yet. Another server sent the candles from 13 on."""
+    opened = ROWS.iloc[9]["open"]
+    behind = with_value(ROWS, 9, high=opened, low=opened, close=opened, volume=0.0)
+    given = as_fetched(without(behind, 10, 11, 12))
+    record = replace(RECORD, source=source)
+    change = compare(Scales().incoming(record, given), as_fetched(ROWS))
+    assert change.restated == restated
+
+
+def test_a_corrected_candle_before_candles_that_were_not_received_is_a_restatement() -> None:
+    corrected = with_value(ROWS, 9, volume=987_654.25)
+    change = compare(incoming(as_fetched(without(corrected, 10))), as_fetched(ROWS))
+    assert change.restated == 1
+
+
+def test_a_smaller_volume_is_a_restatement_if_the_next_candle_was_received() -> None:
+    change = compare(incoming(as_fetched(with_value(ROWS, 9, volume=0.5))), as_fetched(ROWS))
+    assert change.restated == 1
 
 
 def test_a_series_keeps_its_scale_from_day_to_day() -> None:
