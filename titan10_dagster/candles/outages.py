@@ -21,6 +21,10 @@ series that trades in 99.9 % of its minutes, and 45 minutes for a series that tr
 of a quiet series must also be more than three times as long as every other stretch without candles on the days around
 the silence. The reason of an own silence is `halted`.
 
+A candle of four hours or longer is rarely absent for lack of trades if the series usually trades. So for such candles,
+a shorter stretch is an own silence too. The conditions: the series has the candles of at least 60 days among the 60
+days before and the 60 days after the stretch. And on these days, fewer candles are absent than in the stretch.
+
 An own silence of a busy series can contain a few candles. Then three more conditions apply:
 
 - If the silence is split at any one of these candles, at least four of five candles on each side are absent.
@@ -61,6 +65,10 @@ INTERRUPTED = 1.25  # if a silence contains a few candles, its minimum length is
 # an own silence of a quiet series must be more than this many times as long as its other stretches without candles
 LONGER = 3
 NOT_LISTED_AFTER = timedelta(days=7)
+LONG_CANDLE = timedelta(hours=4)
+# The trading of a series with long candles is also estimated from this many days before and after a silence. A silence
+# that is only found in this way needs the candles of at least as many days.
+LONG_REACH = 60
 
 _AGAIN = 0.6  # the probability that a busy series has no candle in a minute, after a minute without a candle
 _PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
@@ -204,6 +212,22 @@ def is_too_long(
     if length <= lull:
         return False
     return is_busy(absence) or length > LONGER * longest_other
+
+
+def has_long_candles(timeframe: Timeframe) -> bool:
+    """Return whether few trades are enough for a candle, so that its absence is surprising in a series that trades."""
+    return timeframe.delta >= LONG_CANDLE
+
+
+def is_surprising(length: int, around: Sample, timeframe: Timeframe) -> bool:
+    """Return whether long candles are absent from a series that is otherwise nearly complete for months.
+
+    `length`: the number of absent candles in the stretch.
+    `around`: the candles on LONG_REACH days before and after the stretch, without the stretch.
+    """
+    if not has_long_candles(timeframe) or around.present < LONG_REACH * timeframe.per_day:
+        return False
+    return around.expected - around.present < length and is_busy(around.absence)
 
 
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:

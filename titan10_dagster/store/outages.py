@@ -22,6 +22,7 @@ from psycopg2.extras import execute_values
 from titan10_dagster.candles.columns import Mask
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, reclassified, within
 from titan10_dagster.candles.outages import (
+    LONG_REACH,
     Run,
     SeriesBlock,
     SharedSilence,
@@ -43,13 +44,23 @@ from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.ledger_writer import missing, read_gaps, write_gaps
 from titan10_dagster.store.locks import lock_exchange
-from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
+from titan10_dagster.store.series_days import (
+    NEVER_OFFERED,
+    REACH,
+    Days,
+    SeriesDays,
+    around_silence,
+    has_long_gap,
+    is_surprising_silence,
+    reach_of,
+)
 from titan10_dagster.store.statements import key, statement
 
 # To find out whether another exchange traded during a silence, slices of the other exchange are read. For each day and
 # timeframe, only this many slices are read: the slices with the most candles. One candle is enough as a proof.
 _WITNESSES = 3
-_BATCH = 62  # at most this many days are classified together; long silences can add further days
+# At most this many days are classified together, or more if the candles are long. Long silences can add further days.
+_BATCH = 62
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
@@ -81,17 +92,27 @@ def classify_outages(db: Database) -> None:
     In this case all days stay flagged for the next call.
     """
     flags = _flagged(db)
-    flagged = sorted({day for _, day in flags})
-    for first, last in _stretches(flagged):
-        for exchange, timeframe in _concerned(db, first, last):
-            with db.transaction() as cursor:
-                lock_exchange(cursor, exchange)
-                _Classification(cursor, exchange, timeframe).classify(first, last)
-    _unflag(db, [number for number, _ in flags])
+    for reach in (REACH, LONG_REACH):
+        flagged = sorted({flag.day for flag in flags if reach_of(flag.timeframe) >= reach})
+        for first, last in _stretches(flagged, reach):
+            for exchange, timeframe in _concerned(db, first, last):
+                if reach_of(timeframe) >= reach:
+                    with db.transaction() as cursor:
+                        lock_exchange(cursor, exchange)
+                        _Classification(cursor, exchange, timeframe).classify(first, last)
+    _unflag(db, [flag.number for flag in flags])
 
 
-def _flagged(db: Database) -> list[tuple[int, date]]:
-    return [(row.id, row.day) for row in db.query("SELECT id, day FROM outage_evidence")]
+@dataclass(frozen=True)
+class _Flag:
+    number: int
+    timeframe: Timeframe
+    day: date
+
+
+def _flagged(db: Database) -> list[_Flag]:
+    rows = db.query("SELECT id, timeframe, day FROM outage_evidence")
+    return [_Flag(row.id, Timeframe.parse(row.timeframe), row.day) for row in rows]
 
 
 def _unflag(db: Database, numbers: Sequence[int]) -> None:
@@ -100,16 +121,17 @@ def _unflag(db: Database, numbers: Sequence[int]) -> None:
             cursor.execute(statement("unmark_evidence"), {"numbers": list(numbers)})
 
 
-def _stretches(flagged: Sequence[date]) -> list[tuple[date, date]]:
+def _stretches(flagged: Sequence[date], reach: int) -> list[tuple[date, date]]:
     """Return the stretches of consecutive days to classify.
 
-    The stretches contain each flagged day, and REACH days before and after the flagged day, because the flagged day is
-    evidence for all of these days.
+    The stretches contain each flagged day, and `reach` days before and after the flagged day, because the flagged day
+    is evidence for all of these days.
     """
+    most = _BATCH + 2 * (reach - REACH)
     stretches: list[tuple[date, date]] = []
     for day in flagged:
-        first, last = day - REACH * _DAY, day + REACH * _DAY
-        if stretches and first <= stretches[-1][1] + _DAY and (last - stretches[-1][0]).days < _BATCH:
+        first, last = day - reach * _DAY, day + reach * _DAY
+        if stretches and first <= stretches[-1][1] + _DAY and (last - stretches[-1][0]).days < most:
             first = stretches.pop()[0]
         stretches.append((first, last))
     return stretches
@@ -183,7 +205,8 @@ class _Classification:
     def classify(self, first: date, last: date) -> None:
         first, last = self._with_whole_silences(first, last)
         inner = days(first, last)
-        span = Days(first - REACH * _DAY, last + REACH * _DAY, self._timeframe)
+        reach = reach_of(self._timeframe)
+        span = Days(first - reach * _DAY, last + reach * _DAY, self._timeframe)
         lines = self._lines(span)
         shared = self._shared(lines, span, inner)
         longest = self._longest_gaps(span)
@@ -322,14 +345,17 @@ class _Classification:
         self, line: SeriesDays, span: Days, group: Sequence[Run], longest: Mapping[tuple[str, date], int]
     ) -> Silence | None:
         """Return the silence that the runs of a group form together. Return None if a lack of trades explains them."""
-        lengths = [end - start for start, end in group]
-        if sum(lengths) <= shortest_silence(self._timeframe) or max(lengths) < shortest_part(self._timeframe):
+        lengths, timeframe = [end - start for start, end in group], self._timeframe
+        is_surprising = is_surprising_silence(line, span, group)
+        may_be_long = sum(lengths) > shortest_silence(timeframe) and max(lengths) >= shortest_part(timeframe)
+        if not is_surprising and not may_be_long:
             return None
         absence, other = around_silence(line, span, group, longest)
-        if not is_too_long(sum(lengths), absence, other, self._timeframe, is_interrupted=len(group) > 1):
+        is_long = is_too_long(sum(lengths), absence, other, timeframe, is_interrupted=len(group) > 1)
+        if not is_surprising and not is_long:
             return None
         start, end = group[0][0], group[-1][1]
-        return Silence(start, end, reason_of(end - start, self._timeframe, has_witness=False), absence)
+        return Silence(start, end, reason_of(end - start, timeframe, has_witness=False), absence)
 
     def _write(self, line: SeriesDays, span: Days, suspect: Sequence[date], silences: Sequence[Silence]) -> None:
         masks: dict[Reason, Mask] = {}

@@ -15,12 +15,15 @@ import numpy as np
 
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 from titan10_dagster.candles.outages import (
+    LONG_REACH,
     LONGER,
     NEIGHBOURS,
     Run,
     Sample,
     absence_on_good_days,
+    has_long_candles,
     is_busy,
+    is_surprising,
     longest_lull,
     shortest_part,
     shortest_silence,
@@ -29,7 +32,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.ledger import LedgerRow
 
-REACH = NEIGHBOURS - 1  # this many days before and after a day are part of the evidence for the day
+REACH = NEIGHBOURS - 1  # this many days before and after a day are part of the evidence for the day; see `reach_of`
 # If the days around a day have fewer candles than this, the days on one side alone prove little.
 _FEW_CANDLES = 20
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
@@ -143,6 +146,8 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
         return longest.get((line.series.symbol, day + n * _DAY), 0)
 
     number, timeframe = (day - span.first).days, line.series.timeframe
+    if has_long_candles(timeframe) and line.absent(day):
+        return True
     absence = line.absence(number)
     # A silence may cross midnight, so the longest gap of the day before or of the day after is added.
     length = gap(0) + max(gap(-1), gap(1))
@@ -157,6 +162,27 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
         if abs(n) > 1 and line.is_traded(number + n):
             longest_nearby = max(longest_nearby, gap(n))
     return length > LONGER * longest_nearby
+
+
+def is_surprising_silence(line: SeriesDays, span: Days, silence: Sequence[Run]) -> bool:
+    """Return whether the series has long candles and is otherwise nearly complete for months; see `is_surprising`.
+
+    `silence`: runs of cells in order of time. Candles without a final reason do not count, because they may arrive.
+    """
+    timeframe = line.series.timeframe
+    if not has_long_candles(timeframe):
+        return False
+    first = max(silence[0][0] // timeframe.per_day - LONG_REACH, 0)
+    last = min((silence[-1][1] - 1) // timeframe.per_day + LONG_REACH, span.count - 1)
+    length = sum(end - start for start, end in silence)
+    present = int(line.present[first : last + 1].sum())
+    others = sum(line.absent(span.first + n * _DAY) for n in range(first, last + 1)) - length
+    return is_surprising(length, Sample(present + others, present), timeframe)
+
+
+def reach_of(timeframe: Timeframe) -> int:
+    """Return the number of days before and after a day that are part of the evidence for the day."""
+    return LONG_REACH if has_long_candles(timeframe) else REACH
 
 
 def around_silence(

@@ -21,6 +21,7 @@ from titan10_dagster.candles.outages import (
     Silence,
     absence_on_good_days,
     interrupted,
+    is_surprising,
     is_too_long,
     longest_lull,
     reason_of,
@@ -244,6 +245,24 @@ def test_a_busy_series_of_longer_candles_is_not_silent_for_hours(timeframe: str,
     """An outage on one of seven days spoils the sample: 1 % of the candles are absent on it."""
     length = timedelta(hours=hours) // TIMEFRAMES[timeframe].delta
     assert is_too_long(length + 1, 0.01, 0, TIMEFRAMES[timeframe])
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "around", "expected"),
+    [
+        ("1d", 1, Sample(60, 60), True),
+        ("1d", 1, Sample(59, 59), False),
+        ("1d", 1, Sample(120, 119), False),
+        ("1d", 2, Sample(120, 119), True),
+        ("1d", 70, Sample(120, 61), False),
+        ("4h", 1, Sample(360, 360), True),
+        ("1h", 3, Sample(2880, 2880), False),
+    ],
+)
+def test_a_long_candle_is_surprisingly_absent_from_a_series_that_is_complete_for_months(
+    name: str, length: int, around: Sample, expected: bool
+) -> None:
+    assert is_surprising(length, around, TIMEFRAMES[name]) is expected
 
 
 @pytest.mark.parametrize("absence", [1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])

@@ -454,3 +454,60 @@ def test_a_day_that_all_busy_series_lack_is_not_a_day_without_trades(
     if exchange:
         write(db, whole(exchange, timeframe))
     assert reasons(sql) == {(reason, candles_a_day)}
+
+
+def of_one_series(db: Database, timeframe: str, absent: dict[int, list[int]], numbers: Iterable[int]) -> None:
+    """Write days of one series twice. `absent`: the absent candles by the number of the day. DAY has the number 0."""
+    for at in (FETCHED + 70 * ONE, FETCHED + 70 * ONE + LATER):
+        found = []
+        for n in numbers:
+            slice_ = a_slice(day=DAY + n * ONE, timeframe=timeframe)
+            found.append(judged(slice_, without(candles(slice_), *absent.get(n, [])), fetched_at=at))
+        write(db, found)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "absent"),
+    [
+        ("1d", {0: [0]}),
+        ("1d", {0: [0], 1: [0], 2: [0]}),
+        ("1d", {70: [0]}),
+        ("4h", {0: [3]}),
+        ("4h", {0: [5], 1: [0]}),
+    ],
+)
+def test_a_long_candle_of_a_series_that_always_trades_is_not_a_lack_of_trades(
+    db: Database, sql: Sql, timeframe: str, absent: dict[int, list[int]]
+) -> None:
+    of_one_series(db, timeframe, absent, range(-70, 71))
+    assert reasons(sql) == {("halted", sum(len(cells) for cells in absent.values()))}
+
+
+def test_two_days_without_a_candle_are_a_silence_even_if_a_single_day_is_absent_too(db: Database, sql: Sql) -> None:
+    of_one_series(db, "1d", {-30: [0], 0: [0], 1: [0]}, range(-70, 71))
+    assert reasons_by_day(sql) == [(-10, "no_trades", 1), (20, "halted", 1), (21, "halted", 1)]
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "absent", "numbers"),
+    [
+        ("1d", {0: [0], 20: [0]}, range(-70, 71)),
+        ("1d", {0: [0]}, range(-29, 30)),
+        ("1d", {n: [0] for n in range(-70, 71, 9)}, range(-70, 71)),
+        ("4h", {0: [3], -40: [1]}, range(-70, 71)),
+        ("1h", {0: [3]}, range(-70, 71)),
+    ],
+    ids=["another day is absent", "too few days", "quiet pair", "another candle is absent", "short candle"],
+)
+def test_a_long_candle_may_be_absent_for_lack_of_trades_if_the_series_proves_nothing_else(
+    db: Database, sql: Sql, timeframe: str, absent: dict[int, list[int]], numbers: range
+) -> None:
+    of_one_series(db, timeframe, absent, numbers)
+    assert reasons(sql) == {("no_trades", sum(len(cells) for cells in absent.values()))}
+
+
+def test_another_absent_day_that_is_stored_later_revokes_the_silence_of_a_daily_series(db: Database, sql: Sql) -> None:
+    of_one_series(db, "1d", {0: [0]}, [n for n in range(-70, 71) if n != 50])
+    assert reasons(sql) == {("halted", 1)}
+    of_one_series(db, "1d", {50: [0]}, [50])
+    assert reasons(sql) == {("no_trades", 2)}
