@@ -192,6 +192,20 @@ def test_a_week_of_a_series_decides_whether_it_is_busy(db: Database) -> None:
     assert [checked.slice for checked in ledger.slices_to_check_later(db, series, today)] == [hole]
 
 
+@pytest.mark.parametrize(("timeframe", "absent", "checked"), [("1d", 1, True), ("4h", 1, True), ("4h", 2, False)])
+def test_one_long_candle_of_a_busy_series_is_checked_later_although_it_is_a_large_share_of_a_week(
+    db: Database, timeframe: str, absent: int, checked: bool
+) -> None:
+    for n in range(1, 7):
+        write_slices(db, [judged(a_slice("XRP/USDT", DAY - timedelta(days=n), timeframe=timeframe))])
+    hole = a_slice("XRP/USDT", DAY, timeframe=timeframe)
+    rows = without(candles(hole), *range(absent))
+    for hours in (2, 9):
+        write_slices(db, [judged(hole, rows, fetched_at=hole.end + timedelta(hours=hours))])
+    found = ledger.slices_to_check_later(db, [hole.series], DAY + timedelta(days=9))
+    assert [later.slice for later in found] == [hole] * checked
+
+
 def test_holes_that_a_finished_file_shows_are_not_checked_later(db: Database) -> None:
     rows = without(candles(XRP), 600, 601)
     write_slices(db, [judged(XRP, rows, source=Source.ARCHIVE)])
