@@ -2,6 +2,9 @@
 
 After an attempt, the pause is as long as the time from the first attempt to this attempt. Therefore pauses double, and
 no counter of attempts is needed. A pause takes at least five minutes and at most a week.
+
+If runs for a day fail again and again, the day is requested together with fewer and fewer other days. So a day on which
+every run fails, for example for lack of memory, does not stop its neighbours.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from titan10_dagster.candles.slices import days
 
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(days=7)
+LONGEST_REST = timedelta(hours=6)  # the longest pause for days that did not fail, after failed runs of their exchange
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,15 @@ class Attempts:
                 due.append(symbol)
         return due
 
+    def days_together(self, exchange: str, day: date, most: int) -> int:
+        """Return the largest number of days for a run with this day. Each failed run after the second halves `most`."""
+        failed = sum(attempt.failed for attempt in self._by_day.get((exchange, day), ()))
+        return max(most >> max(failed - 2, 0), 1)
+
     def rests_until(self, exchange: str) -> datetime | None:
         """Return the end of an exchange's pause after failed attempts. During the pause, no history is requested.
+
+        The pause takes at most LONGEST_REST, because possibly only the failed days are at fault.
 
         The result is None if the last finished attempt succeeded, or if no attempt has finished.
         """
@@ -99,4 +110,4 @@ class Attempts:
         if not failed:
             return None
         last, first = failed[0], failed[-1]
-        return last + pause(last - first)
+        return last + min(pause(last - first), LONGEST_REST)

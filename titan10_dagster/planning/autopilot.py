@@ -2,7 +2,7 @@
 
 A chunk has consecutive days of one exchange. It has at most as many days as one backfill run fetches. If a chunk fails,
 its days are requested again after pauses that double, like the days of a repair. In these pauses no other chunk of this
-exchange is requested. Other exchanges continue.
+exchange is requested, but for at most six hours (`attempts.LONGEST_REST`). Other exchanges continue.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def _chunk(
                 due[day].update(symbols)
     if not due:
         return None
-    stretch = around(max(due) if order is Order.NEWEST_FIRST else min(due), due, most)
+    day = max(due) if order is Order.NEWEST_FIRST else min(due)
+    stretch = around(day, due, known.days_together(exchange, day, most))
     concerned = set().union(*(due[day] for day in stretch))
     return Chunk(exchange, stretch.first, stretch.last, tuple(sorted(concerned)))

@@ -204,7 +204,7 @@ def plan_repairs(
             due.append(candidate)
         else:
             waiting += count
-    repairs, taken = _repairs(due, exchanges, limits or RepairLimits())
+    repairs, taken = _repairs(due, exchanges, known, limits or RepairLimits())
     postponed = sum(len(candidate.symbols) for candidate in due) - taken
     return RepairPlan(tuple(repairs), waiting, busy, blocked, postponed)
 
@@ -353,7 +353,7 @@ def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
 
 
 def _repairs(
-    due: Sequence[_Candidate], exchanges: Mapping[str, Repairable], limits: RepairLimits
+    due: Sequence[_Candidate], exchanges: Mapping[str, Repairable], known: Attempts, limits: RepairLimits
 ) -> tuple[list[Repair], int]:
     """Return the runs to start, and the number of slices of `due` in these runs.
 
@@ -373,7 +373,7 @@ def _repairs(
             break
         if candidate.day not in open_[name] or runs[name] >= limits.runs:
             continue  # the day is in an earlier run, or the exchange has the maximum number of runs
-        stretch = around(candidate.day, open_[name], room)
+        stretch = around(candidate.day, open_[name], known.days_together(name, candidate.day, room))
         symbols: set[str] = set()
         for day in stretch:
             of_day = open_[name].pop(day)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, Attempt, Attempts, pause
+from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, LONGEST_REST, Attempt, Attempts, pause
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 DAY = date(2024, 2, 1)
@@ -39,3 +39,13 @@ def test_an_exchange_rests_ever_longer_while_its_runs_fail_and_not_after_one_tha
     assert Attempts([*failures, attempt(NOW + MINUTE, failed=False)]).rests_until("binance") is None
     assert Attempts([*failures, attempt(NOW - MINUTE, failed=False)]).rests_until("binance") == NOW + 5 * MINUTE
     assert Attempts([attempt(NOW, failed=False, in_flight=True)]).rests_until("binance") is None
+    long = [attempt(NOW), attempt(NOW - 3 * ONE)]
+    assert Attempts(long).rests_until("binance") == NOW + LONGEST_REST
+    assert Attempts(long).not_before("binance", DAY, "BTC/USDT") == NOW + 3 * ONE
+
+
+def test_a_day_is_requested_with_fewer_other_days_after_each_failed_run() -> None:
+    for failures, together in ((0, 30), (2, 30), (3, 15), (4, 7), (6, 1), (40, 1)):
+        known = Attempts([attempt(NOW - n * MINUTE) for n in range(failures)])
+        assert known.days_together("binance", DAY, 30) == together
+    assert Attempts([attempt(NOW, failed=False)] * 5).days_together("binance", DAY, 30) == 30

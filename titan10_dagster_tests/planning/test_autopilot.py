@@ -87,6 +87,28 @@ def test_a_failed_chunk_is_requested_later_than_the_next_chunk() -> None:
     assert offsets(plan(missing(0, 20), missing(31, 40), attempts=rescued, now=NOW + 10 * MINUTE)) == [(11, 20)]
 
 
+def test_a_day_on_which_every_run_fails_does_not_stop_the_history_of_its_exchange() -> None:
+    """For example, the run runs out of memory. The other days of the failed chunk are fetched within hours."""
+    poison, left, attempts = 38, set(range(41)), []
+    now = NOW
+    while left != {poison} and now < NOW + timedelta(hours=6):
+        history = [missing(day, day) for day in sorted(left)]
+        for first, last in offsets(plan(*history, attempts=tuple(attempts), now=now)):
+            failed = first <= poison <= last
+            attempts.append(attempt(first, last, now, failed=failed))
+            if not failed:
+                left -= set(range(first, last + 1))
+        now += timedelta(minutes=5)
+    assert left == {poison}
+    assert sum(attempt.failed for attempt in attempts) < 12
+
+
+def test_an_exchange_whose_runs_all_fail_is_requested_every_six_hours_at_the_latest() -> None:
+    attempts = tuple(attempt(31, 40, NOW - timedelta(hours=hours)) for hours in (0, 40))
+    assert offsets(plan(missing(0, 40), attempts=attempts, now=NOW + timedelta(hours=5))) == []
+    assert offsets(plan(missing(0, 40), attempts=attempts, now=NOW + timedelta(hours=6))) == [(21, 30)]
+
+
 def test_yesterday_is_left_to_the_daily_settlement_for_an_hour() -> None:
     yesterday = (NOW.date() - DAY).days - 1
     at_two = datetime(2024, 3, 10, 2, tzinfo=UTC)

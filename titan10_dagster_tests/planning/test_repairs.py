@@ -240,6 +240,22 @@ def test_a_hole_left_by_a_failed_run_is_requested_less_and_less_often() -> None:
     assert plan_repairs([], holes=[hole()], exchanges=exchanges(), attempts=tries, now=NOW + 10 * MINUTE).repairs
 
 
+def test_a_day_on_which_every_run_fails_does_not_stop_the_other_days_of_a_hole() -> None:
+    poison, left, attempts = DAY + 5 * ONE, {DAY + n * ONE for n in range(10)}, []
+    now = NOW
+    while left != {poison} and now < NOW + 6 * HOUR:
+        holes = [hole(day) for day in sorted(left)]
+        for repair in plan_repairs([], holes=holes, exchanges=exchanges(), attempts=attempts, now=now).repairs:
+            failed = repair.first <= poison <= repair.last
+            symbols = frozenset(repair.symbols)
+            attempts.append(Attempt("binance", repair.first, repair.last, symbols, now, False, failed))
+            if not failed:
+                left -= {repair.first + n * ONE for n in range(repair.days)}
+        now += 5 * MINUTE
+    assert left == {poison}
+    assert sum(attempt.failed for attempt in attempts) < 12
+
+
 def test_a_hole_waits_for_a_backfill_of_its_exchange_unless_it_expires() -> None:
     yesterday = NOW.date() - ONE
     both = [hole(yesterday), hole(yesterday, exchange="hyperliquid")]
