@@ -12,6 +12,7 @@ from titan10_dagster.errors import FetchError, LandingError
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows, read_days
 from titan10_dagster.ingest.fetch import absent_files, fetch_and_land, plan_days
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster_tests.world import MakeWorld, World, ticking
 
@@ -118,3 +119,25 @@ def test_a_landing_zone_that_cannot_be_written_raises_and_is_noted_in_the_ledger
     rows = ledger_rows(titan10, slices)
     assert set(rows) == set(slices)
     assert all(row.present == 0 and "Not a directory" in str(row.note) for row in rows.values())
+
+
+def a_world_with_a_typo(make_world: MakeWorld) -> tuple[World, IngestContext, list[Slice]]:
+    world = make_world({"binance": ["BTC/USDT", "BCT/USDT"]})
+    refresh_markets(world.titan10, "binance")
+    return world, world.titan10, world.titan10.slices("binance", [DAY])
+
+
+def test_a_misspelled_symbol_makes_no_series_even_if_the_exchange_fails(make_world: MakeWorld) -> None:
+    world, titan10, slices = a_world_with_a_typo(make_world)
+    world.sandbox.fault("binance", "http_500", path="candles")
+    with pytest.raises(FetchError):
+        fetch_and_land(titan10, "binance", slices)
+    assert {slice_.series.symbol for slice_ in ledger_rows(titan10, slices)} == {"BTC/USDT"}
+
+
+def test_a_misspelled_symbol_does_not_stop_the_others_while_the_market_list_fails(make_world: MakeWorld) -> None:
+    world, titan10, slices = a_world_with_a_typo(make_world)
+    world.sandbox.fault("binance", "http_500", path="markets")
+    done = fetch_and_land(titan10, "binance", slices)
+    assert {slice_.series.symbol: rows for slice_, (_, rows) in done.landed.items()} == {"BTC/USDT": 1440}
+    assert set(done.failed) == {"BCT/USDT"}
