@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.market_lists import MarketList
 from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
 from titan10_dagster.exchanges.venues.registry import venue_of
@@ -78,6 +79,8 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     - The last list showed changes that a second list must confirm, and an hour has passed since then.
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
+    If the request fails and the stored list has at least one of the symbols, the stored list is used.
+
     Raises:
         FetchError: the market list had to be requested, but the request failed or was not allowed.
     """
@@ -89,7 +92,13 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
     resolution = resolve(exchange, symbols, stored)
     if resolution.unknown or MarketStore(titan10.database).awaits_second_list(exchange, now):
-        refresh_markets(titan10, exchange)
+        try:
+            refresh_markets(titan10, exchange)
+        except FetchError as error:
+            if not resolution.markets:
+                raise
+            log.warning("%s: the stored market list is used, because no new list could be read: %s", exchange, error)
+            return resolution
         # The stored markets are used, because they include markets that are missing in the new list.
         resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))
     return resolution
