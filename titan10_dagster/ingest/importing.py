@@ -18,7 +18,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market, guessed_market
 from titan10_dagster.candles.slices import Series, Slice, from_datetime64
 from titan10_dagster.candles.source_files import SourceFile
-from titan10_dagster.errors import ArchiveError
+from titan10_dagster.errors import ArchiveError, MalformedFile
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows
@@ -36,11 +36,12 @@ class ImportedFile:
     days that were written. `skipped`: the number of days that were not written, because the ledger already shows all
     candles as stored. `candles`: the number of candles that were written. `left_out`: the number of days with candles
     that were not written, because they are before the exchange's start or have not ended. `start`: the exchange's
-    start. `unreadable`: the number of lines that are not rows.
+    start. `unreadable`: the number of lines that are not rows. `error`: why the file, or the rest of the file, could
+    not be read; None if the whole file was read. `symbol`: None if the file is a zip archive that cannot be opened.
     """
 
     file: LocalFile
-    symbol: str
+    symbol: str | None
     first: date | None
     last: date | None
     landed: int
@@ -49,6 +50,7 @@ class ImportedFile:
     left_out: int
     start: date
     unreadable: int
+    error: str | None = None
 
 
 def import_files(
@@ -56,8 +58,8 @@ def import_files(
 ) -> list[ImportedFile]:
     """Write the candles of configured symbols from the given files into the landing zone.
 
-    A slice is skipped if all its candles are stored, if it is before the exchange's `start`, or if its day has not
-    ended.
+    If a file cannot be read, its result has an error, and the import continues with the next file. A slice is skipped
+    if all its candles are stored, if it is before the exchange's `start`, or if its day has not ended.
 
     Args:
         paths: files, or zip archives with files.
@@ -67,14 +69,19 @@ def import_files(
         columns: the names of the columns in CSV files without a header.
 
     Raises:
-        ArchiveError: no file belongs to a configured symbol, or a file cannot be read.
+        ArchiveError: no file belongs to a configured symbol.
     """
     markets = {market.symbol: market for market in stored_or_read(titan10, exchange)}
     done: list[ImportedFile] = []
     for path in paths:
-        digest = None
-        for file, name in _matching(titan10, exchange, path, symbol, markets):
-            digest = digest or digest_of(path)
+        try:
+            matching = list(_matching(titan10, exchange, path, symbol, markets))
+            digest = digest_of(path) if matching else ""
+        except MalformedFile as error:
+            start = titan10.exchange(exchange).start
+            done.append(ImportedFile(LocalFile(path), symbol, None, None, 0, 0, 0, 0, start, 0, str(error)))
+            continue
+        for file, name in matching:
             series = Series(exchange, name, titan10.exchange(exchange).timeframe)
             done.append(_import_file(titan10, series, file, digest, columns))
     if not done:
@@ -112,27 +119,38 @@ def _import_file(
 ) -> ImportedFile:
     start = titan10.exchange(series.exchange).start
     done = ImportedFile(file, series.symbol, None, None, 0, 0, 0, 0, start, 0)
-    for batch in _batches(read_days(file, columns, series.timeframe)):
-        slices = [Slice(series, day.day) for day in batch]
-        known = ledger_rows(titan10, slices)
-        for slice_, day in zip(slices, batch, strict=True):
-            done = replace(done, unreadable=done.unreadable + day.unreadable)
-            if slice_.day < start or slice_.end > titan10.now():
-                done = replace(done, left_out=done.left_out + bool(len(day.candles)))
-                continue
-            if _is_complete(known.get(slice_)):
-                done = replace(done, skipped=done.skipped + 1)
-                continue
-            fetched = _with_earlier_files(titan10, _fetched(titan10, slice_, day, file, digest))
-            titan10.land(fetched)
-            titan10.on_landed(fetched)
-            done = replace(
-                done,
-                first=done.first or slice_.day,
-                last=slice_.day,
-                landed=done.landed + 1,
-                candles=done.candles + len(day.candles),
-            )
+    try:
+        for batch in _batches(read_days(file, columns, series.timeframe)):
+            done = _import_days(titan10, series, batch, digest, done)
+    except MalformedFile as error:
+        return replace(done, error=str(error))
+    return done
+
+
+def _import_days(
+    titan10: IngestContext, series: Series, batch: Sequence[FileDay], digest: str, done: ImportedFile
+) -> ImportedFile:
+    """Write the days into the landing zone. Return `done` with the counts of these days added."""
+    slices = [Slice(series, day.day) for day in batch]
+    known = ledger_rows(titan10, slices)
+    for slice_, day in zip(slices, batch, strict=True):
+        done = replace(done, unreadable=done.unreadable + day.unreadable)
+        if slice_.day < done.start or slice_.end > titan10.now():
+            done = replace(done, left_out=done.left_out + bool(len(day.candles)))
+            continue
+        if _is_complete(known.get(slice_)):
+            done = replace(done, skipped=done.skipped + 1)
+            continue
+        fetched = _with_earlier_files(titan10, _fetched(titan10, slice_, day, done.file, digest))
+        titan10.land(fetched)
+        titan10.on_landed(fetched)
+        done = replace(
+            done,
+            first=done.first or slice_.day,
+            last=slice_.day,
+            landed=done.landed + 1,
+            candles=done.candles + len(day.candles),
+        )
     return done
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from titan10_dagster.archives.parsing import NAMES
-from titan10_dagster.errors import ArchiveError, MalformedFile
+from titan10_dagster.errors import ArchiveError
 from titan10_dagster.ingest.importing import import_files
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F401
@@ -89,8 +89,32 @@ def test_a_file_that_is_not_a_table_is_refused(make_world: MakeWorld, tmp_path: 
     world = kraken(make_world)
     page = tmp_path / "XBTUSD_1.csv"
     page.write_text("<html><body>Sign in</body></html>\n")
-    with pytest.raises(MalformedFile, match="header"):
-        import_files(world.titan10, "kraken", [page], symbol=None, columns=NAMES)
+    (imported,) = import_files(world.titan10, "kraken", [page], symbol=None, columns=NAMES)
+    assert imported.landed == 0
+    assert "header" in str(imported.error)
+
+
+def test_a_damaged_file_does_not_end_the_import_of_the_files_after_it(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = make_world({"kraken": ["ADA/USD", "BTC/USD", "ETH/USD"]})
+    path, no_zip, other = tmp_path / "Kraken_OHLCVT.zip", tmp_path / "Kraken_Q4.zip", tmp_path / "ETHUSD_1.csv"
+    row = "1704672000,1,1,1,1,1,1\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("XBTUSD_1.csv", "BROKEN" + row)
+        archive.writestr("ADAUSD_1.csv", row)
+    path.write_bytes(path.read_bytes().replace(b"BROKEN", b"1.0000"))  # does not match the CRC any more
+    no_zip.write_bytes(path.read_bytes()[:60] + path.read_bytes()[-22:])
+    other.write_text(row)
+    done = import_files(world.titan10, "kraken", [path, no_zip, other], symbol=None, columns=(*NAMES, ""))
+    assert [(imported.symbol, imported.landed) for imported in done] == [
+        ("BTC/USD", 0),
+        ("ADA/USD", 1),
+        (None, 0),
+        ("ETH/USD", 1),
+    ]
+    errors = [imported.error for imported in done]
+    assert "Bad CRC-32" in str(errors[0])
+    assert f"{no_zip} cannot be read" in str(errors[2])
+    assert (errors[1], errors[3]) == (None, None)
 
 
 def binance(make_world: MakeWorld) -> World:  # noqa: F811

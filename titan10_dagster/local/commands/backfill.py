@@ -104,9 +104,20 @@ class Rate(ProgressColumn):
 
 
 def run_backfill(
-    settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool, more: Mapping[str, Any] | None = None
+    settings: Settings,
+    home: Path,
+    request: Request,
+    say: Say,
+    *,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+    failed_before: bool = False,
 ) -> int:
-    """Run the backfill, print its result and return the exit code. `more`: other fields for the JSON document."""
+    """Run the backfill, print its result and return the exit code.
+
+    `more`: other fields for the JSON document. `failed_before`: whether the command failed partly before the backfill,
+    so the exit code is not DONE.
+    """
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))
         forecast, tally = _forecast(titan10, request), Tally()
@@ -125,6 +136,8 @@ def run_backfill(
                 outcome = _backfill(watched, request)
         seconds = time.monotonic() - began
         report = _report(titan10, request, outcome, tally) | _compared(forecast, tally, seconds)
+    if failed_before and report["exit_code"] == DONE:
+        report["exit_code"] = FAILED
     if as_json:
         click.echo(orjson.dumps({**(more or {}), **report}).decode())
     else:

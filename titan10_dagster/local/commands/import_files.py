@@ -35,7 +35,7 @@ class ImportRequest:
 def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say, *, as_json: bool) -> int:
     """Write the days of the files into the landing zone, then run a backfill of these days. Return the exit code.
 
-    The exit code is FAILED if no day of the files was used.
+    The exit code is FAILED if no day of the files was used, or if a file could not be read completely.
     """
     with open_instance(settings, home, say):
         done = import_files(
@@ -49,18 +49,22 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
         say(_sentence(imported))
     files = {"files": _as_json(done)}
     landed = [imported for imported in done if imported.landed]
+    has_errors = any(imported.error is not None for imported in done)
     if not landed:
         if as_json:
             click.echo(orjson.dumps(files).decode())
-        return DONE if any(imported.skipped for imported in done) else FAILED
+        return DONE if any(imported.skipped for imported in done) and not has_errors else FAILED
     first = min(imported.first for imported in landed if imported.first is not None)
     last = max(imported.last for imported in landed if imported.last is not None)
-    symbols = sorted({imported.symbol for imported in landed})
+    symbols = sorted({imported.symbol for imported in landed if imported.symbol is not None})
     backfill = Request(request.exchange, first, last, symbols)
-    return run_backfill(settings, home, backfill, say, as_json=as_json, more=files)
+    return run_backfill(settings, home, backfill, say, as_json=as_json, more=files, failed_before=has_errors)
 
 
 def _sentence(imported: ImportedFile) -> str:
+    if imported.error is not None:
+        days = f" before the fault, {imported.first} to {imported.last}," if imported.landed else ""
+        return f"{imported.error}. " + (f"Only the days{days} are used." if days else "Nothing of it is used.")
     days = f"{imported.first} to {imported.last}" if imported.landed else "no day"
     skipped = f"; {imported.skipped} days were already complete" if imported.skipped else ""
     left_out = ""
@@ -85,6 +89,7 @@ def _as_json(done: Sequence[ImportedFile]) -> list[dict[str, Any]]:
             "candles": imported.candles,
             "days_left_out": imported.left_out,
             "unreadable_lines": imported.unreadable,
+            "error": imported.error,
         }
         for imported in done
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +70,23 @@ def test_a_file_of_an_unknown_symbol_has_an_exit_code_and_a_reason(working: Proj
     done = working.titan10("import", "kraken", str(file))
     assert done.returncode == 1
     assert "belongs to a configured symbol of kraken" in done.stderr
+
+
+def test_a_damaged_member_of_a_zip_file_is_reported_and_the_other_members_are_stored(
+    working: Project, kraken: Sandbox, archive: Path
+) -> None:
+    settings = SETTINGS.format(url=kraken.url("kraken")).replace('["BTC/USD"]', '["BTC/USD", "ETH/USD"]')
+    (working.folder / "titan10.toml").write_text(settings)
+    with zipfile.ZipFile(archive) as packed, zipfile.ZipFile(archive.with_name("new.zip"), "w") as new:
+        new.writestr("ETHUSD_1.csv", "<html>\n")
+        new.writestr("XBTUSD_1.csv", packed.read("XBTUSD_1.csv"))
+    done = working.titan10("import", "kraken", str(archive.with_name("new.zip")), "--json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["exit_code"], report["stored"]) == (1, 2880)
+    assert [(file["symbol"], file["days"]) for file in report["files"]] == [("ETH/USD", 0), ("BTC/USD", 2)]
+    assert "new.zip: ETHUSD_1.csv: the header has no column for time: <html>. Nothing of it is used." in done.stderr
+    assert "new.zip: XBTUSD_1.csv: BTC/USD, 2024-01-08 to 2024-01-09" in done.stderr
 
 
 def test_columns_without_a_volume_are_refused(working: Project, archive: Path) -> None:
