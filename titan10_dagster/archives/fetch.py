@@ -42,6 +42,7 @@ from titan10_dagster.candles.slices import Slice, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError, MalformedFile
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
+from titan10_dagster.plurals import counted
 
 _UNITS_AT_ONCE = 6  # this many units (months of a series) are read at the same time; each takes 5 MB of memory
 _HOUR = timedelta(hours=1)
@@ -254,7 +255,7 @@ class _UnitRead:
             return f"{missing} of {slice_.expected} candles are not in its files"
         unreadable = sum(part.parsed.unreadable for part in self._parts_of(slice_))
         if unreadable:
-            return f"{unreadable} lines of its files are not rows, so candles are possibly lost"
+            return f"{counted(unreadable, 'line')} of its files cannot be read, so candles are possibly lost"
         return _suspicious_silence(slice_, candles)
 
     def _land_all(self, seconds: float) -> None:

@@ -207,9 +207,9 @@ class _Reading:
         if not len(self.waiting):
             if self.unreadable:
                 raise MalformedFile(
-                    f"{self.file}: none of its {self.unreadable:,} rows has a time that can be read. A time is a number"
-                    " of seconds, milliseconds, microseconds or nanoseconds since 1970, or a UTC date and time such as"
-                    " 2024-03-01 00:00:00"
+                    f"{self.file}: none of its rows ({self.unreadable:,}) has a time that can be read. A time is a"
+                    " number of seconds, milliseconds, microseconds or nanoseconds since 1970, or a UTC date and time"
+                    " such as 2024-03-01 00:00:00"
                 )
             return
         last = _day_of(self.waiting[-1])

@@ -102,7 +102,7 @@ def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
         check_name=UNCHANGED,
         passed=not sentences,
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown[0] if shown else f"{files.checked} files were checked, and none was replaced or removed.",
+        description=shown[0] if shown else f"No file was replaced or removed. Files checked: {files.checked:,}.",
         metadata={"files": table([{"file": text} for text in shown])} if shown else {},
     )
 

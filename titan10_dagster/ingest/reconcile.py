@@ -128,9 +128,9 @@ def summary(result: Reconciliation) -> str:
     rate = result.rate
     if not rate.days:
         return (
-            f"{result.exchange}: no day was compared. From {result.first} to {result.last}, {result.settled} days are"
-            f" settled (the days of each symbol count separately). Of the sample, {len(result.not_compared)} days could"
-            " not be compared."
+            f"{result.exchange}: no day was compared. Settled days from {result.first} to {result.last}:"
+            f" {result.settled} (the days of each symbol count separately). Days of the sample that could not be"
+            f" compared: {len(result.not_compared)}."
         )
     low, high = rate.interval
     days = f"{rate.days} of {rate.population} comparable days (the days of each symbol count separately)"

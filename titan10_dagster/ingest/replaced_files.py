@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 
 from titan10_dagster.archives.download import Downloader, FileAbsent
 from titan10_dagster.candles.fetched import FetchedSlice
@@ -165,7 +165,12 @@ def sentence(exchange: str, replaced: ReplacedFile) -> str:
         return f"{exchange} replaced its file {replaced.url}, and the new file could not be read: see the run's log."
     days = [slice_.day for slice_ in replaced.slices]
     return (
-        f"{exchange} replaced its file {replaced.url}. The days {min(days)} to {max(days)} were read again:"
-        f" {replaced.restated:,} candles have other values, and {replaced.inserted:,} candles are new. The former"
-        " values are in the table restatements."
+        f"{exchange} replaced its file {replaced.url}, and {_span(days)} was read again. Candles with other"
+        f" values: {replaced.restated:,}; new candles: {replaced.inserted:,}. The former values are in the table"
+        " restatements."
     )
+
+
+def _span(days: Sequence[date]) -> str:
+    first, last = min(days), max(days)
+    return f"the day {first}" if first == last else f"the time from {first} to {last}"

@@ -318,7 +318,7 @@ def test_a_line_that_is_not_a_row_is_not_a_minute_without_trades(
     content = gzip.compress("\n".join(lines).encode())
     write_cached(path, content, replace(source, digest="sha256:" + hashlib.sha256(content).hexdigest()))
     reading = archive.read([slice_])
-    assert reading.left == {slice_: "1 lines of its files are not rows, so candles are possibly lost"}
+    assert reading.left == {slice_: "1 line of its files cannot be read, so candles are possibly lost"}
     assert not reading.landed[slice_].record.answered
 
 

@@ -78,7 +78,7 @@ def test_a_replaced_file_is_read_again_and_its_values_are_restatements(make_worl
 
     events = recent_events(world.titan10, "binance", NOW + MONTH)
     assert any(
-        "replaced its file http://127.0.0.1" in text and f"{DAYS * 1440:,} candles have other values" in text
+        "replaced its file http://127.0.0.1" in text and f"Candles with other values: {DAYS * 1440:,};" in text
         for text in events
     )
 

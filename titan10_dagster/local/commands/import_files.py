@@ -15,6 +15,8 @@ from titan10_dagster.ingest.importing import ImportedFile, import_files
 from titan10_dagster.local.commands.backfill import Request, run_backfill
 from titan10_dagster.local.exit_codes import DONE, FAILED
 from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.local.tables import day_range
+from titan10_dagster.plurals import counted
 from titan10_dagster.settings import Settings, load
 
 
@@ -63,18 +65,21 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
 
 def _sentence(imported: ImportedFile) -> str:
     if imported.error is not None:
-        days = f" before the fault, {imported.first} to {imported.last}," if imported.landed else ""
-        return f"{imported.error}. " + (f"Only the days{days} are used." if days else "Nothing of it is used.")
-    days = f"{imported.first} to {imported.last}" if imported.landed else "no day"
-    skipped = f"; {imported.skipped} days were already complete" if imported.skipped else ""
+        used = day_range(imported.first, imported.last)
+        return f"{imported.error}. " + (f"Only days before the fault are used: {used}." if used else "Nothing is used.")
+    days = day_range(imported.first, imported.last) or "no day"
+    candles = counted(imported.candles, "candle")
+    skipped = f"; {counted(imported.skipped, 'day')} already complete" if imported.skipped else ""
     left_out = ""
     if imported.left_out:
         left_out = (
             f"; days left out: {imported.left_out} (they are before the exchange's start in the settings,"
             f" {imported.start}, or have not ended)"
         )
-    unreadable = f"; {imported.unreadable:,} lines are not rows and were left out" if imported.unreadable else ""
-    return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}{left_out}{unreadable}."
+    unreadable = (
+        f"; left out: {counted(imported.unreadable, 'line')} that cannot be read" if imported.unreadable else ""
+    )
+    return f"{imported.file}: {imported.symbol}, {days}, {candles}{skipped}{left_out}{unreadable}."
 
 
 def _as_json(done: Sequence[ImportedFile]) -> list[dict[str, Any]]:

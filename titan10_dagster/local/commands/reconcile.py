@@ -16,6 +16,7 @@ from titan10_dagster.ingest.reconcile import Reconciliation, reconcile, summary
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, open_tables
 from titan10_dagster.local.tables import print_json, print_lines
+from titan10_dagster.plurals import counted
 from titan10_dagster.settings import Settings
 
 _MOST_LINES = 50
@@ -65,7 +66,7 @@ def _show(result: Reconciliation) -> None:
         print_lines(_line(difference))
     more = sum(len(comparison.differences) for comparison in result.compared) - _MOST_LINES
     if more > 0:
-        click.echo(f"... and {more:,} more values; --json shows them.")
+        click.echo(f"... and {counted(more, 'more value')}; see --json.")
     for slice_, reason in result.not_compared.items():
         print_lines(f"{slice_} was not compared. {reason}")
     click.echo(summary(result))

@@ -85,7 +85,7 @@ def test_a_damaged_member_of_a_zip_file_is_reported_and_the_other_members_are_st
     report = json.loads(done.stdout)
     assert (report["exit_code"], report["stored"]) == (1, 2880)
     assert [(file["symbol"], file["days"]) for file in report["files"]] == [("ETH/USD", 0), ("BTC/USD", 2)]
-    assert "new.zip: ETHUSD_1.csv: the header has no column for time: <html>. Nothing of it is used." in done.stderr
+    assert "new.zip: ETHUSD_1.csv: the header has no column for time: <html>. Nothing is used." in done.stderr
     assert "new.zip: XBTUSD_1.csv: BTC/USD, 2024-01-08 to 2024-01-09" in done.stderr
 
 
@@ -103,4 +103,4 @@ def test_a_file_without_a_usable_day_is_no_success_and_what_was_left_out_is_repo
     done = working.titan10("import", "kraken", str(file))
     assert done.returncode == 1, done.stderr
     assert "days left out: 1 (they are before the exchange's start in the settings, 2024-01-01" in done.stderr
-    assert "1 lines are not rows and were left out" in done.stderr
+    assert "; left out: 1 line that cannot be read." in done.stderr
