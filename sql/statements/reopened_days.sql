@@ -1,6 +1,6 @@
 -- The days of the given series for which to try the archive. The slice of such a day is settled, and has missing
 -- candles that REST no longer serves.
--- A day is returned in two cases. The archive was not tried yet for this day. Or the last attempt was made at or before
+-- A day is returned in two cases. The archive was not tried yet for this day, and :untried is true. Or the last attempt was made at or before
 -- :before, and the archive could not answer or did not have the file yet. `Tried.reopens` in store/reopened.py contains
 -- the same rule. Change both rules together.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads each series through the partial index.
@@ -17,8 +17,7 @@ CROSS JOIN LATERAL (
         AND day >= series.first
         AND state = 'settled'
         AND (
-            note IS NULL
-            OR note NOT LIKE %(tried)s
+            (%(untried)s AND (note IS NULL OR note NOT LIKE %(tried)s))
             OR (note LIKE ANY(%(passing)s) AND fetched_at <= %(before)s)
         )
 ) AS found

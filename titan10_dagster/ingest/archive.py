@@ -103,29 +103,35 @@ async def read_archive(
 
 
 def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
-    """Return the slices for which to try the archive, because REST no longer serves some of their candles.
+    """Return the slices to fetch again, because a source that was not tried yet possibly has their missing candles.
+
+    The missing candles of these slices are `beyond_horizon`. Either the archive is now a source, or REST is now a
+    source and the archive was the only source before.
 
     `rows`: the ledger rows of the slices.
     """
-    archive = archive_of(titan10, exchange)
-    if archive is None:
-        return set()
-    tried = tried_until(titan10, exchange)
     found: set[Slice] = set()
-    for slice_, row in rows.items():
-        is_beyond = row.missing.get(Reason.BEYOND_HORIZON, 0) and slice_.day >= archive.first_day
-        if is_beyond and tried.reopens(row.note, row.fetched_at):
-            found.add(slice_)
+    for first_day, tried in reopening_rules(titan10, exchange):
+        for slice_, row in rows.items():
+            is_beyond = row.missing.get(Reason.BEYOND_HORIZON, 0) and slice_.day >= first_day
+            if is_beyond and tried.reopens(row.note, row.fetched_at):
+                found.add(slice_)
     return found
 
 
-def tried_until(titan10: IngestContext, exchange: str) -> Tried:
-    """Return the rule that decides, from the slice's note in the ledger, whether to try the archive for a slice.
+def reopening_rules(titan10: IngestContext, exchange: str) -> list[tuple[date, Tried]]:
+    """Return the rules that decide, from notes in the ledger, for which slices of an exchange to try the sources again.
 
-    If REST was added to the sources, the slices for which the archive was the only source are tried again too.
+    Each rule has the first day to which it applies. No note fits two rules. If the archive is a source, one rule is for
+    the archive. If REST is a source, one rule is for the slices for which the archive was formerly the only source.
     """
-    passing = (*_PASSING, _ONLY_SOURCE) if rest_is_a_source(titan10, exchange) else _PASSING
-    return Tried(NOTE, passing, titan10.now() - _TRIED_AGAIN_AFTER)
+    rules: list[tuple[date, Tried]] = []
+    archive = archive_of(titan10, exchange)
+    if archive is not None:
+        rules.append((archive.first_day, Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)))
+    if exchange in titan10.settings.exchanges and rest_is_a_source(titan10, exchange):
+        rules.append((date.min, Tried(NOTE, (_ONLY_SOURCE,), titan10.now(), untried=False)))
+    return rules
 
 
 def final_note(titan10: IngestContext, exchange: str, reason: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.slices import Series, Slice, SliceState
-from titan10_dagster.ingest.archive import archive_of, tried_until
+from titan10_dagster.ingest.archive import reopening_rules
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.former_markets import begin_of_markets
 from titan10_dagster.ingest.markets import listed_by_exchange
@@ -78,23 +78,22 @@ def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
 
 
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
-    """Return the days that REST no longer serves and for which the exchange's archive should be tried.
+    """Return the days that became `beyond_horizon`, but that a source in the settings possibly has.
+
+    REST no longer serves these days, and the exchange's archive should be tried. Or the archive was the only source,
+    and REST was added to the settings, or has replaced the archive.
 
     Days on which the symbol belonged to another market are left out. Such days are not read from any source, so that
     candles of two markets never mix.
     """
     found: list[MissingDays] = []
     for name in titan10.settings.enabled:
-        archive = archive_of(titan10, name)
-        if archive is None:
-            continue
-        firsts: dict[Series, date] = {}
-        for series, start in listed_series(titan10, [name]).items():
-            firsts[series] = max(start, archive.first_day)
-        for series, begin in begin_of_markets(titan10, firsts).items():
-            firsts[series] = max(firsts[series], begin.date())
-        if firsts:
-            found += reopened_days(titan10.database, firsts, tried_until(titan10, name))
+        starts = listed_series(titan10, [name])
+        for series, begin in begin_of_markets(titan10, starts).items():
+            starts[series] = max(starts[series], begin.date())
+        for first_day, tried in reopening_rules(titan10, name) if starts else []:
+            firsts = {series: max(start, first_day) for series, start in starts.items()}
+            found += reopened_days(titan10.database, firsts, tried)
     return found
 
 

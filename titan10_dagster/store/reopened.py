@@ -30,11 +30,13 @@ class Tried:
     passing: if the note contains one of these texts, the archive may have the candles later.
     before: if the note contains one of the texts in `passing`, the archive is tried again if the last attempt was at or
         before this time (aware, UTC).
+    untried: whether the slices for which the archive was not tried yet are tried now.
     """
 
     prefix: str
     passing: Sequence[str]
     before: datetime
+    untried: bool = True
 
     def reopens(self, note: str | None, fetched_at: datetime) -> bool:
         """Return whether to try the archive for a slice with this note.
@@ -42,7 +44,7 @@ class Tried:
         The file sql/statements/reopened_days.sql contains the same rule. Change both rules together.
         """
         if note is None or not note.startswith(self.prefix):
-            return True
+            return self.untried
         return fetched_at <= self.before and any(part in note for part in self.passing)
 
 
@@ -60,6 +62,7 @@ def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> 
         "tried": f"{tried.prefix}%",
         "passing": [f"%{part}%" for part in tried.passing],
         "before": tried.before,
+        "untried": tried.untried,
     }
     rows = db.query(statement("reopened_days"), parameters)
     found: list[MissingDays] = []

@@ -8,8 +8,10 @@ import pytest
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight
+from titan10_dagster.ingest.backlog import reopened_by_archives
 from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.operate.alerts import conditions
+from titan10_dagster.planning.missing_days import Stretch
 from titan10_dagster.store import ledger
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster_tests.integration.driving import go_to, run, tick
@@ -28,9 +30,12 @@ def a_world(make_world: MakeWorld, sources: tuple[str, ...] = ("archive",)) -> W
 
 
 def rows(world: World, first: date, last: date) -> dict[date, LedgerRow]:
-    timeframe = world.titan10.exchange("binance").timeframe
-    found = ledger.slices(world.titan10.database, "binance", timeframe, ["BTC/USDT"], first, last)
-    return {row.slice.day: row for row in found}
+    return {row.slice.day: row for row in read_rows(world, "binance", first, last)}
+
+
+def read_rows(world: World, exchange: str, first: date, last: date) -> list[LedgerRow]:
+    timeframe = world.titan10.exchange(exchange).timeframe
+    return list(ledger.slices(world.titan10.database, exchange, timeframe, ["BTC/USDT"], first, last))
 
 
 def test_a_day_without_a_file_becomes_final_and_is_not_requested_again(make_world: MakeWorld) -> None:
@@ -57,16 +62,34 @@ def test_a_file_that_lacks_minutes_is_final_and_its_candles_are_stored(make_worl
     assert row.source == "archive"
 
 
-def test_a_source_that_is_added_opens_the_days_again(make_world: MakeWorld) -> None:
+@pytest.mark.parametrize("sources", [("archive", "rest"), ("rest",)])
+def test_rest_as_a_new_source_opens_the_days_again(make_world: MakeWorld, sources: tuple[str, ...]) -> None:
     world = a_world(make_world)
     world.sandbox.files["binance"].defect("missing", match="2025-04-12")
     world.backfill("binance", FIRST, LAST)
-    world.titan10.settings.exchanges["binance"].__dict__["sources"] = ("archive", "rest")
+    world.titan10.settings.exchanges["binance"].__dict__["sources"] = sources
     go_to(world, NOW + DAY + timedelta(minutes=5))
     requests = [request for request in tick(world) if request.tags[RANGE_START] == "2025-04-12"]
     assert len(requests) == 1
     assert run(world, requests[0])
     assert world.equals_truth("binance", date(2025, 4, 12), date(2025, 4, 12))
+
+
+@pytest.mark.parametrize("sources", [("archive", "rest"), ("rest",)])
+def test_a_backfill_requests_days_before_the_archive_by_rest_if_rest_was_added(
+    make_world: MakeWorld, sources: tuple[str, ...]
+) -> None:
+    day = date(2022, 11, 30)  # KuCoin's archive begins on the next day
+    settings = {"kucoin": {"start": day, "sources": ("archive",)}}
+    world = make_world({"kucoin": ["BTC/USDT"]}, clock=NOW, settings=settings)
+    world.backfill("kucoin", day)
+    assert [row.missing for row in read_rows(world, "kucoin", day, day)] == [{Reason.BEYOND_HORIZON: 1440}]
+    assert not reopened_by_archives(world.titan10)
+    world.titan10.settings.exchanges["kucoin"].__dict__["sources"] = sources
+    assert [found.stretch for found in reopened_by_archives(world.titan10)] == [Stretch(day, day)]
+    assert not world.backfill("kucoin", day).failed
+    assert world.equals_truth("kucoin", day, day)
+    assert not reopened_by_archives(world.titan10)
 
 
 def test_the_sources_of_one_run_make_nothing_final(make_world: MakeWorld) -> None:

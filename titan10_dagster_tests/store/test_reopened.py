@@ -53,8 +53,9 @@ def test_days_before_the_first_file_stay_final(db: Database) -> None:
 
 @pytest.mark.parametrize("note", NOTES)
 @pytest.mark.parametrize("waited", [False, True])
-def test_sql_and_python_decide_alike(db: Database, note: str | None, waited: bool) -> None:
-    tried = Tried(TRIED.prefix, TRIED.passing, FETCHED if waited else FETCHED - timedelta(seconds=1))
+@pytest.mark.parametrize("untried", [False, True])
+def test_sql_and_python_decide_alike(db: Database, note: str | None, waited: bool, untried: bool) -> None:
+    tried = Tried(TRIED.prefix, TRIED.passing, FETCHED if waited else FETCHED - timedelta(seconds=1), untried)
     write(db, "BTC/USDT", DAY, note)
     (row,) = ledger.slices(db, "gate", MINUTE, ["BTC/USDT"], DAY, DAY)
     assert bool(days_of(db, tried)) == tried.reopens(row.note, row.fetched_at)
