@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from titan10_dagster.archives.parsing import NAMES, header_of, names_in_header, read_rows, rows_of
+from titan10_dagster.archives.parsing import NAMES, ZIP_ERRORS, header_of, names_in_header, read_rows, rows_of
 from titan10_dagster.candles.columns import Candles, Floats
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
@@ -74,7 +75,7 @@ def list_files(path: Path) -> list[LocalFile]:
                 return [LocalFile(path)]
         with zipfile.ZipFile(path) as archive:
             members = [member.filename for member in archive.infolist() if not member.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except ZIP_ERRORS as error:
         raise MalformedFile(f"{path} cannot be read: {error}") from error
     return [LocalFile(path, member) for member in members if _is_candle_file(member)]
 
@@ -315,7 +316,7 @@ def _rows_of_lines(header: bytes, lines: bytes, columns: Sequence[str]) -> Itera
 def _opened(file: LocalFile) -> Iterator[IO[bytes]]:
     try:
         if file.member is not None:
-            with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as member:
+            with zipfile.ZipFile(file.path) as archive, _member(archive, file.member) as member:
                 yield member
         elif file.path.suffix.lower() == ".gz":
             with gzip.open(file.path) as unpacked:
@@ -323,8 +324,14 @@ def _opened(file: LocalFile) -> Iterator[IO[bytes]]:
         else:
             with file.path.open("rb") as plain:
                 yield plain
-    # zipfile raises RuntimeError for an encrypted file, and NotImplementedError for an unknown compression
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise MalformedFile(f"the file cannot be read: {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except ZIP_ERRORS as error:
         raise MalformedFile(f"the file cannot be read: {error}") from error
 
 

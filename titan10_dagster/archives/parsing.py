@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -33,6 +35,12 @@ NAMES = ("time", "open", "high", "low", "close", "volume")
 # has 300 MB.
 MOST_UNPACKED = 512 << 20
 _CHUNK = 1 << 20
+# For a damaged zip file, zipfile and the decompressors raise many kinds of errors: for example, ValueError if an offset
+# in the directory is wrong, IndexError if the name of a file is empty, RuntimeError if a file is marked as encrypted.
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, IndexError, OSError, RuntimeError, ValueError),
+)
 _SECONDS_BELOW, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 1e11, 1e14, 1e17
 # No exchange had candles before 2009. So an earlier time is not a time: it is a row number, or a date such as 20240301.
 _EARLIEST_MS = 1_230_768_000_000
@@ -337,7 +345,7 @@ def _zip_member(packed: IO[bytes], suffixes: tuple[str, ...]) -> IO[bytes]:
                 size = f"{members[0].file_size:,}"
                 raise MalformedFile(f"the file would unpack to {size} bytes, more than {MOST_UNPACKED:,}")
             return archive.open(members[0])
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except ZIP_ERRORS as error:
         raise MalformedFile(f"the file is not a usable zip file: {error}") from error
 
 
@@ -355,7 +363,7 @@ def _limited(member: IO[bytes]) -> bytes:
             length += len(part)
             if length > MOST_UNPACKED:
                 raise MalformedFile(f"the file unpacks to more than {MOST_UNPACKED:,} bytes")
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except ZIP_ERRORS as error:
         raise MalformedFile(f"the file is damaged: {error}") from error
     return b"".join(parts)
 
@@ -384,6 +392,6 @@ def _sheet_as_csv(workbook: bytes) -> bytes:
         rows: Iterable[tuple[object, ...]] = book.worksheets[0].iter_rows(values_only=True)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-    except (zipfile.BadZipFile, KeyError, IndexError, ValueError, OSError) as error:
+    except Exception as error:  # openpyxl raises nearly every kind of error for a damaged workbook
         raise MalformedFile(f"the file is not a usable workbook: {error}") from error
     return text.getvalue().encode()

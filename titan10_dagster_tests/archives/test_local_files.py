@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from titan10_dagster.archives.local_files import USUAL_COLUMNS, FileDay, LocalFi
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import MalformedFile
+from titan10_dagster_tests.archives.test_parsing import METHODS, struck
 
 START = 1_704_067_200  # 2024-01-01
 MINUTE = TIMEFRAMES["1m"]
@@ -265,3 +267,15 @@ def test_a_text_in_utf_16_is_named(tmp_path: Path) -> None:
     path.write_bytes("\n".join(lines_of(1)).encode("utf-16"))
     with pytest.raises(MalformedFile, match=r"the text is UTF-16: save the file as UTF-8"):
         days_of(path)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_damage_of_a_zip_file_is_an_error_of_the_file(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("XBTUSD_1.csv", text_of([START]))
+    for damaged in struck(path.read_bytes()):
+        path.write_bytes(damaged)
+        with suppress(MalformedFile):
+            for file in list_files(path):
+                list(read_days(file, USUAL_COLUMNS, MINUTE))

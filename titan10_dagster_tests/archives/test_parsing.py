@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -252,3 +255,37 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     ):
         with pytest.raises(MalformedFile, match="more than 1,000"):
             unpack(content, format_)
+
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def struck(content: bytes) -> Iterator[bytes]:
+    """Yield copies of the content. In each copy, one byte has another value."""
+    for place in range(len(content)):
+        for value in (0, 0x0E, 0xFF):
+            yield content[:place] + bytes([value]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_damage_of_a_zip_file_is_an_error_of_the_file(method: int) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("a.csv", f"{MS},1,2,0.5,1.5,10\n")
+    for damaged in struck(packed.getvalue()):
+        with suppress(MalformedFile):
+            unpack(damaged, Format.ZIP_CSV)
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml"])
+def test_every_damage_of_a_workbook_is_an_error_of_the_file(part: str) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book, saved = openpyxl.Workbook(), io.BytesIO()
+    book.active.append([MS, 1, 2, 0.5, 1.5, 10])
+    book.save(saved)
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for damaged in islice(struck(members[part]), 0, None, 7):
+        workbook = zipped(*{**members, part: damaged}.items())
+        with suppress(MalformedFile):
+            unpack(zipped(("a.xlsx", workbook)), Format.ZIP_XLSX)
