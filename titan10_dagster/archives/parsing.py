@@ -223,6 +223,7 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
     If all values are numbers, the six columns are read as numbers. Otherwise all six are read as text.
     """
     unique = [name or f"unused_{place}" for place, name in enumerate(names)]
+    text = _as_utf8(text)
     for type_ in (pa.float64(), pa.string()):
         skipped: list[object] = []
 
@@ -249,6 +250,18 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
             continue
         return table, len(skipped)
     raise MalformedFile(f"the file is not a table of candles: {reason[:160]}")
+
+
+def _as_utf8(text: bytes) -> bytes:
+    """Return the text with the replacement character instead of bytes that are not UTF-8.
+
+    pyarrow refuses a whole text because of such a byte. With the replacement, only the line of the byte is not a row.
+    """
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

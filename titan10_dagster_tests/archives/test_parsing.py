@@ -257,6 +257,24 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) ->
             unpack(content, format_)
 
 
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe,garbage", b"1704067260000;1;2;0.5;1.5;\xe9", b"\xe9,1,2,0.5,1.5,10", b"\x00"]
+)
+def test_a_line_that_is_not_utf_8_does_not_spoil_the_other_lines(line: bytes) -> None:
+    row = f"{MS},1,2,0.5,1.5,10".encode()
+    rows, unreadable = read_rows(b"\n".join((row, line, row)), COLUMNS)
+    assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]] * 2
+    assert unreadable == 1
+
+
+def test_a_text_column_may_have_another_encoding() -> None:
+    """The headers of OKX's files have Chinese names in GBK."""
+    header = "instrument_name/币对名称,open,high,low,close,vol,open_time".encode("gbk")
+    text = header + f"\n{'币'.encode('gbk').hex()},1,2,0.5,1.5,10,{MS}\n".encode()
+    rows, unreadable = read_rows(text, COLUMNS, {"time": ("open_time",)})
+    assert (rows.tolist(), unreadable) == ([[MS, 1, 2, 0.5, 1.5, 10]], 0)
+
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
