@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from titan10_dagster.archives.parsing import NAMES, ZIP_ERRORS, header_of, names_in_header, read_rows, rows_of
+from titan10_dagster.archives.parsing import (
+    NAMES,
+    ZIP_ERRORS,
+    header_for,
+    header_of,
+    names_in_header,
+    read_rows,
+    rows_of,
+)
 from titan10_dagster.candles.columns import Candles, Floats
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
@@ -288,9 +297,11 @@ def _csv_pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Float
             lines = rest + piece
             end = len(lines) if not piece else lines.rfind(b"\n") + 1
             if header is None and lines[:end].strip():
-                header = header_of(lines[:end])
+                found = header_of(lines[:end])
+                # Each piece is read with a header, because a piece can begin with a line that is not a row.
+                header = found or header_for(lines[:end], columns)
                 read_rows(header, columns)  # if the line is not the header of a candle file, this raises MalformedFile
-                start = lines.find(header) + len(header)
+                start = lines.find(found) + len(found) if found else len(lines) - len(lines.removeprefix(BOM_UTF8))
                 lines, end = lines[start:], end - start
             if end:
                 yield from _rows_of_lines(header or b"", lines[:end], columns)

@@ -18,6 +18,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from statistics import mode
 from typing import IO
 
 import numpy as np
@@ -124,7 +125,7 @@ def read_rows(
         return np.empty((0, 6)), 0
     fields = _fields_of_first_line(text)
     has_header = _is_header(fields)
-    names = names_in_header(fields, header or {}) if has_header else _padded(columns, fields)
+    names = names_in_header(fields, header or {}) if has_header else _padded(columns, text)
     if has_header and not text.partition(b"\n")[2]:
         return np.empty((0, 6)), 0
     table, unreadable = _table(text, names, skip=int(has_header))
@@ -143,6 +144,17 @@ def header_of(text: bytes) -> bytes:
         return b""
     line, end, _ = text.partition(b"\n")
     return line + end
+
+
+def header_for(text: bytes, columns: Sequence[str]) -> bytes:
+    """Return a header line, with its line end, for a CSV text that has no header.
+
+    `columns`: see `read_rows`.
+
+    Raises:
+        MalformedFile: the rows have too few columns.
+    """
+    return ",".join(_padded(columns, _beginning_with_a_line(text))).encode() + b"\n"
 
 
 def rows_of(columns: Sequence[pa.ChunkedArray]) -> tuple[Floats, int]:
@@ -176,7 +188,10 @@ def _fields_of_first_line(text: bytes) -> list[str]:
 
 
 def _is_header(fields: Sequence[str]) -> bool:
-    return not fields[0].strip()[:1].isdigit()
+    """Return whether the fields of the first line are names. A line with a number is a row, maybe a broken row."""
+    if fields[0].strip()[:1].isdigit():
+        return False
+    return not any(field.strip() in _NOTHING[1:] or not np.isnan(_number(field)) for field in fields)
 
 
 def names_in_header(fields: Sequence[str], header: Mapping[str, Sequence[str]]) -> list[str]:
@@ -207,8 +222,10 @@ def _separator(fields: Sequence[str]) -> str:
     return ""
 
 
-def _padded(columns: Sequence[str], fields: Sequence[str]) -> list[str]:
-    width = len(fields)
+def _padded(columns: Sequence[str], text: bytes) -> list[str]:
+    """Return `columns` with as many names as the rows of the text have. The first row can be broken."""
+    fields = _fields_of_first_line(text)
+    width = mode(line.count(b",") + 1 for line in text.split(b"\n", 3)[:3] if line.strip())
     if width < max(columns.index(name) for name in NAMES) + 1:
         raise MalformedFile(
             f"the rows have only {width} columns, so at least one of the {len(NAMES)} needed columns is missing"
@@ -223,7 +240,7 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
     If all values are numbers, the six columns are read as numbers. Otherwise all six are read as text.
     """
     unique = [name or f"unused_{place}" for place, name in enumerate(names)]
-    text = _as_utf8(text)
+    text, unbalanced = _without_open_quotes(_as_utf8(text))
     for type_ in (pa.float64(), pa.string()):
         skipped: list[object] = []
 
@@ -248,7 +265,7 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
         except pa.ArrowInvalid as error:
             reason = str(error)
             continue
-        return table, len(skipped)
+        return table, len(skipped) + unbalanced
     raise MalformedFile(f"the file is not a table of candles: {reason[:160]}")
 
 
@@ -262,6 +279,18 @@ def _as_utf8(text: bytes) -> bytes:
     except UnicodeDecodeError:
         return text.decode("utf-8", "replace").encode()
     return text
+
+
+def _without_open_quotes(text: bytes) -> tuple[bytes, int]:
+    """Return the text without the lines that have an odd number of quotes, and the number of these lines.
+
+    To a CSV parser, all lines up to the next quote would be one value.
+    """
+    if b'"' not in text:
+        return text, 0
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if line.count(b'"') % 2 == 0]
+    return b"".join(kept), len(lines) - len(kept)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

@@ -269,6 +269,22 @@ def test_a_text_in_utf_16_is_named(tmp_path: Path) -> None:
         days_of(path)
 
 
+@pytest.mark.parametrize("line", ["garbage", "<html>", "17,1", '"1704067200,1,1,1,1,1,1'])
+@pytest.mark.parametrize("header", ["", "\ufeff", "time,open,high,low,close,volume,trades\n"])
+def test_a_part_of_a_file_may_begin_with_a_line_that_is_not_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, header: str
+) -> None:
+    monkeypatch.setattr("titan10_dagster.archives.local_files._SMALL_PIECE", 1)
+    monkeypatch.setattr("titan10_dagster.archives.local_files._PIECE", 600)
+    lines = lines_of(1)[:100]
+    for place in range(1, 60, 6):
+        path = tmp_path / f"XBTUSD_1_{place}.csv"
+        path.write_text(header + "\n".join([*lines[:place], line, *lines[place:]]) + "\n")
+        days = list(read_days(LocalFile(path), USUAL_COLUMNS, MINUTE))
+        assert sum(len(day.candles) for day in days) == 100
+        assert sum(day.unreadable for day in days) == 1
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_damage_of_a_zip_file_is_an_error_of_the_file(tmp_path: Path, method: int) -> None:
     path = tmp_path / "a.zip"

@@ -275,6 +275,28 @@ def test_a_text_column_may_have_another_encoding() -> None:
     assert (rows.tolist(), unreadable) == ([[MS, 1, 2, 0.5, 1.5, 10]], 0)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"None,1,2,0.5,1.5,10",
+        b"-1,1,2,0.5,1.5,10",
+        b",1,2,0.5,1.5,10",
+        b"null,1,2,0.5,1.5,null",
+        f"{MS},1,2".encode(),
+        f"{MS},1,2,0.5,1.5,10,11,12".encode(),
+        f'"{MS},1,2,0.5,1.5,10'.encode(),
+        f'{MS},1,2,0.5,"1.5,10'.encode(),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_broken_row_does_not_spoil_the_other_rows_wherever_it_is(line: bytes, place: int) -> None:
+    lines = [f"{MS + 60_000 * minute},1,2,0.5,1.5,10".encode() for minute in range(3)]
+    lines.insert(place, line)
+    rows, unreadable = read_rows(b"\n".join(lines), COLUMNS)
+    assert rows[:, 0].tolist() == [MS, MS + 60_000, MS + 120_000]
+    assert unreadable == 1
+
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
