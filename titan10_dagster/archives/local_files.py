@@ -151,18 +151,24 @@ class FileDay:
     unreadable: int = 0
 
 
-def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> Iterator[FileDay]:
+def read_days(
+    file: LocalFile,
+    columns: Sequence[str],
+    timeframe: Timeframe,
+    spellings: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[FileDay]:
     """Yield each day from the first to the last row of a file. A day without rows is yielded too.
 
     `columns`: the column names of a file without a header: time, open, high, low, close, volume. The name "" marks a
         column that is not used.
+    `spellings`: for a column name, the other names that the header lines of the exchange's own files use for it.
 
     Raises:
         MalformedFile: the file is damaged, is not a table of candles, is not sorted by time, or has candles of another
             timeframe.
     """
     reading = _Reading(file, timeframe)
-    for rows, unreadable in _pieces(file, columns):
+    for rows, unreadable in _pieces(file, columns, spellings or {}):
         yield from reading.read(rows, unreadable)
     yield from reading.end()
 
@@ -274,21 +280,25 @@ def _date(number: int) -> date:
     return date(1970, 1, 1) + timedelta(days=number)
 
 
-def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+def _pieces(
+    file: LocalFile, columns: Sequence[str], spellings: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Floats, int]]:
     """Yield the rows of a file in pieces, each with the number of its lines that are not rows.
 
     A piece of a CSV file has about 16 MB of text.
     """
     try:
         if file.path.suffix.lower() == ".parquet":
-            yield _parquet_rows(file.path)
+            yield _parquet_rows(file.path, spellings)
         else:
-            yield from _csv_pieces(file, columns)
+            yield from _csv_pieces(file, columns, spellings)
     except MalformedFile as error:
         raise MalformedFile(f"{file}: {error}") from error
 
 
-def _csv_pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+def _csv_pieces(
+    file: LocalFile, columns: Sequence[str], spellings: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Floats, int]]:
     header: bytes | None = None  # None before the first line with text
     rest = b""
     with _opened(file) as text:
@@ -300,11 +310,12 @@ def _csv_pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Float
                 found = header_of(lines[:end])
                 # Each piece is read with a header, because a piece can begin with a line that is not a row.
                 header = found or header_for(lines[:end], columns)
-                read_rows(header, columns)  # if the line is not the header of a candle file, this raises MalformedFile
+                # if the line is not the header of a candle file, this raises MalformedFile
+                read_rows(header, columns, spellings)
                 start = lines.find(found) + len(found) if found else len(lines) - len(lines.removeprefix(BOM_UTF8))
                 lines, end = lines[start:], end - start
             if end:
-                yield from _rows_of_lines(header or b"", lines[:end], columns)
+                yield from _rows_of_lines(header or b"", lines[:end], columns, spellings)
             rest = lines[end:]
             if len(rest) > _LONGEST_LINE:
                 raise MalformedFile(f"a line is longer than {_LONGEST_LINE:,} bytes")
@@ -312,13 +323,15 @@ def _csv_pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[tuple[Float
                 return
 
 
-def _rows_of_lines(header: bytes, lines: bytes, columns: Sequence[str]) -> Iterator[tuple[Floats, int]]:
+def _rows_of_lines(
+    header: bytes, lines: bytes, columns: Sequence[str], spellings: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Floats, int]]:
     """Yield the rows of some lines. Lines that are not rows are searched for in smaller and smaller parts."""
-    rows, unreadable = read_rows(header + lines, columns)
+    rows, unreadable = read_rows(header + lines, columns, spellings)
     middle = lines.find(b"\n", len(lines) // 2) + 1
     if unreadable and len(lines) > _SMALL_PIECE and 0 < middle < len(lines):
-        yield from _rows_of_lines(header, lines[:middle], columns)
-        yield from _rows_of_lines(header, lines[middle:], columns)
+        yield from _rows_of_lines(header, lines[:middle], columns, spellings)
+        yield from _rows_of_lines(header, lines[middle:], columns, spellings)
     else:
         yield rows, unreadable
 
@@ -346,7 +359,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
         raise MalformedFile(f"the file cannot be read: {error}") from error
 
 
-def _parquet_rows(path: Path) -> tuple[Floats, int]:
+def _parquet_rows(path: Path, spellings: Mapping[str, Sequence[str]]) -> tuple[Floats, int]:
     """Return all rows of a Parquet file, sorted by time, and the number of its rows without a usable time.
 
     The columns have the same names as in the header of a CSV file.
@@ -355,5 +368,5 @@ def _parquet_rows(path: Path) -> tuple[Floats, int]:
         table = parquet.read_table(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise MalformedFile(f"the file cannot be read: {error}") from error
-    names = names_in_header(table.column_names, {})
+    names = names_in_header(table.column_names, spellings)
     return rows_of([table.column(names.index(name)) for name in NAMES])

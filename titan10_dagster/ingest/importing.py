@@ -119,8 +119,10 @@ def _import_file(
 ) -> ImportedFile:
     start = titan10.exchange(series.exchange).start
     done = ImportedFile(file, series.symbol, None, None, 0, 0, 0, 0, start, 0)
+    archive = venue_of(series.exchange).archive
+    spellings = archive.header if archive is not None else {}
     try:
-        for batch in _batches(read_days(file, columns, series.timeframe)):
+        for batch in _batches(read_days(file, columns, series.timeframe, spellings)):
             done = _import_days(titan10, series, batch, digest, done)
     except MalformedFile as error:
         return replace(done, error=str(error))

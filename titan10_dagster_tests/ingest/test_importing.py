@@ -204,3 +204,15 @@ def test_files_of_a_pair_that_the_exchange_no_longer_lists_are_found_by_name(
         archive.writestr("OLDUSD_5.csv", "1704672000,1,1,1,1,1,1\n")
     (imported,) = import_files(world.titan10, "kraken", [path], symbol=symbol, columns=(*NAMES, ""))
     assert (imported.symbol, imported.candles) == ("OLD/USD", 1)
+
+
+def test_the_header_of_the_exchanges_own_files_is_understood(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    """In files of HTX, `vol` is the volume in the quote currency, and `amount` is the volume in the base currency."""
+    world = make_world({"htx": ["BTC/USDT"]})
+    path = tmp_path / "BTCUSDT-1min-2024-01-08.csv"
+    path.write_text("id,open,close,high,low,vol,amount\n1704672000,40000,40000,40000,40000,120000,3\n")
+    import_files(world.titan10, "htx", [path], symbol="BTC/USDT", columns=NAMES)
+    (slice_,) = world.titan10.slices("htx", [FIRST])
+    landed = world.titan10.landing.read(slice_)
+    assert landed is not None
+    assert landed.candles.volume.tolist() == [3]
