@@ -312,7 +312,8 @@ class Truth:
                 if not event.span.holds(at):
                     continue
                 if isinstance(event, Storm) and event.kind == STALE and event.exchange == self.exchange:
-                    mask |= self.grid.of([at - STALE_MINUTES * _MINUTE])
+                    behind = at - STALE_MINUTES * _MINUTE
+                    mask |= self.grid.of([behind, behind + _LONGEST_POLL])
                 elif isinstance(event, WrongClock) and event.ahead > timedelta():
                     mask |= self.grid.of([at, at + _LONGEST_POLL])
         return mask
