@@ -25,8 +25,10 @@ A candle of four hours or longer is rarely absent for lack of trades if the seri
 a shorter stretch is an own silence too. The conditions: the series has the candles of at least 60 days among the 60
 days before and the 60 days after the stretch. And on these days, fewer candles are absent than in the stretch.
 
-An own silence of a busy series can contain a few candles. Then three more conditions apply:
+An own silence of a busy series can contain a few candles. Then these conditions apply too:
 
+- The series is busy on the days before the silence and on the days after it, and the silence lasts at most six days. If
+  the days on one side are not stored, it lasts at most a day. (A busy pair can become quiet, for example a new coin.)
 - If the silence is split at any one of these candles, at least four of five candles on each side are absent.
 - The minimum length is a quarter longer, and only absent candles count.
 - At least one part without candles is as long as `shortest_part` or longer.

@@ -52,6 +52,7 @@ from titan10_dagster.store.series_days import (
     around_silence,
     has_long_gap,
     is_surprising_silence,
+    may_be_interrupted,
     reach_of,
 )
 from titan10_dagster.store.statements import key, statement
@@ -349,6 +350,8 @@ class _Classification:
         is_surprising = is_surprising_silence(line, span, group)
         may_be_long = sum(lengths) > shortest_silence(timeframe) and max(lengths) >= shortest_part(timeframe)
         if not is_surprising and not may_be_long:
+            return None
+        if len(group) > 1 and not may_be_interrupted(line, span, group):
             return None
         absence, other = around_silence(line, span, group, longest)
         is_long = is_too_long(sum(lengths), absence, other, timeframe, is_interrupted=len(group) > 1)

@@ -35,6 +35,7 @@ from titan10_dagster.store.ledger import LedgerRow
 REACH = NEIGHBOURS - 1  # this many days before and after a day are part of the evidence for the day; see `reach_of`
 # If the days around a day have fewer candles than this, the days on one side alone prove little.
 _FEW_CANDLES = 20
+_SHORT_SAMPLE = 4  # the days on one side of a silence count if they have the candles of a quarter of a day
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 
 _DAY = timedelta(days=1)
@@ -200,22 +201,12 @@ def around_silence(
     silence.
     """
     per_day = line.series.timeframe.per_day
-    first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day
-    traded = np.flatnonzero(line.present)
-    before, after = traded[traded <= first], traded[traded >= last]
-    sides: list[range] = []
-    if len(before):
-        sides.append(range(int(before[-1]) - REACH, int(before[-1]) + 1))
-    if len(after):
-        sides.append(range(int(after[0]), int(after[0]) + REACH + 1))
     samples, other = [], 0
-    for side in sides:
+    for side in _sides(line, span, silence):
         sample = traded_days = Sample(0, 0)
         whole_days, longest_whole = 0, 0
         for n in side:
-            if not 0 <= n < span.count:
-                continue
-            own = sum(max(0, min(end, (n + 1) * per_day) - max(start, n * per_day)) for start, end in silence)
+            own = _cells_of_day(silence, n, per_day)
             found = Sample(int(line.expected[n]) - own, int(line.present[n]))
             sample += found
             if not own:
@@ -228,3 +219,43 @@ def around_silence(
             other = max(other, longest_whole)
         samples.append(sample)
     return absence_on_good_days(samples), other
+
+
+def may_be_interrupted(line: SeriesDays, span: Days, silence: Sequence[Run]) -> bool:
+    """Return whether runs of absent candles can be one silence although candles are stored between them.
+
+    A pair can also become quiet, for example a new coin after its first week. Then its few candles are not the
+    exceptions in a silence. Therefore the series must be busy before the silence and after it, and the silence may last
+    at most REACH days. If the days on one side are not stored yet, the silence may last at most a day.
+    """
+    per_day, length = line.series.timeframe.per_day, silence[-1][1] - silence[0][0]
+    samples = []
+    for side in _sides(line, span, silence):
+        sample = Sample(0, 0)
+        for n in side:
+            own = _cells_of_day(silence, n, per_day)
+            sample += Sample(int(line.expected[n]) - own, int(line.present[n]))
+        if sample.expected * _SHORT_SAMPLE >= per_day:
+            samples.append(sample)
+    if not all(is_busy(sample.absence) for sample in samples):
+        return False
+    return length <= (REACH if len(samples) > 1 else 1) * per_day
+
+
+def _sides(line: SeriesDays, span: Days, silence: Sequence[Run]) -> list[range]:
+    """Return the numbers of the days before and after the silence: up to REACH days, and the nearest traded day."""
+    per_day = line.series.timeframe.per_day
+    first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day
+    traded = np.flatnonzero(line.present)
+    before, after = traded[traded <= first], traded[traded >= last]
+    sides: list[range] = []
+    if len(before):
+        sides.append(range(max(int(before[-1]) - REACH, 0), int(before[-1]) + 1))
+    if len(after):
+        sides.append(range(int(after[0]), min(int(after[0]) + REACH + 1, span.count)))
+    return sides
+
+
+def _cells_of_day(silence: Sequence[Run], day: int, per_day: int) -> int:
+    """Return how many cells of the day with this number are in the silence."""
+    return sum(max(0, min(end, (day + 1) * per_day) - max(start, day * per_day)) for start, end in silence)

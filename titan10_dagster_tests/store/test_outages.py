@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from titan10_dagster.candles.fetched import JudgedSlice
@@ -454,6 +455,39 @@ def test_a_day_that_all_busy_series_lack_is_not_a_day_without_trades(
     if exchange:
         write(db, whole(exchange, timeframe))
     assert reasons(sql) == {(reason, candles_a_day)}
+
+
+def of_minutes(db: Database, traded: Any) -> None:
+    """Write the minutes of one series twice. `traded`: for each minute since FIRST, whether it has a candle."""
+    for at in (FETCHED + 70 * ONE, FETCHED + 70 * ONE + LATER):
+        found = []
+        for n, of_day in enumerate(traded.reshape(-1, 1440)):
+            slice_ = a_slice(day=FIRST + n * ONE)
+            found.append(judged(slice_, candles(slice_)[of_day].reset_index(drop=True), fetched_at=at))
+        write(db, found)
+
+
+@pytest.mark.parametrize("a_day", [5, 20, 100, 200])
+@pytest.mark.parametrize("is_busy_first", [True, False])
+def test_a_pair_that_was_busy_for_a_week_and_is_quiet_for_weeks_was_not_halted(
+    db: Database, sql: Sql, a_day: int, is_busy_first: bool
+) -> None:
+    """For example, many traders buy a new coin in its first week."""
+    random = np.random.default_rng(a_day)
+    share = np.repeat([0.95, a_day / 1440], [7 * 1440, 18 * 1440])
+    traded = random.random(25 * 1440) < share
+    of_minutes(db, traded if is_busy_first else traded[::-1])
+    long = [(reason, count) for _, reason, count in reasons_by_day(sql) if reason != "no_trades" and count > 60]
+    assert long == []
+    assert sql("SELECT DISTINCT reason FROM gaps WHERE reason = 'not_listed'") == []
+
+
+def test_candles_every_few_hours_do_not_hide_a_halt_of_two_days(db: Database, sql: Sql) -> None:
+    traded = np.ones(12 * 1440, np.bool_)
+    traded[5 * 1440 + 600 : 7 * 1440 + 600] = False
+    traded[5 * 1440 + 700 : 7 * 1440 + 600 : 230] = True
+    of_minutes(db, traded)
+    assert reasons(sql) == {("halted", int((~traded).sum()))}
 
 
 def of_one_series(db: Database, timeframe: str, absent: dict[int, list[int]], numbers: Iterable[int]) -> None:

@@ -8,7 +8,7 @@ from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, SliceState, midnight
 from titan10_dagster.store.ledger import LedgerRow
-from titan10_dagster.store.series_days import Days, SeriesDays, around_silence, has_long_gap
+from titan10_dagster.store.series_days import Days, SeriesDays, around_silence, has_long_gap, may_be_interrupted
 from titan10_dagster_tests.store.making import DAY, FETCHED, MINUTE, a_slice
 
 ONE = timedelta(days=1)
@@ -96,3 +96,26 @@ def test_another_halt_after_a_silence_does_not_make_a_busy_series_quiet() -> Non
     absence, other = around_silence(line, SPAN, [(start, start + 310)], longest)
     assert absence < 0.001
     assert other == 1440
+
+
+QUIET = {Reason.NO_TRADES: 1400}
+
+
+@pytest.mark.parametrize(
+    ("missing", "hours", "expected"),
+    [
+        ({0: {Reason.NO_TRADES: 300}}, 6, True),
+        (dict.fromkeys(range(2), QUIET), 47, True),
+        (dict.fromkeys(range(0, 7), QUIET), 160, False),
+        (dict.fromkeys(range(0, 10), QUIET), 6, False),
+        (dict.fromkeys(range(-9, 1), QUIET), 6, False),
+    ],
+    ids=["hours", "two days", "a week", "quiet after it", "quiet before it"],
+)
+def test_only_a_silence_between_busy_days_may_contain_candles(
+    missing: dict[int, dict[Reason, int]], hours: int, expected: bool
+) -> None:
+    line, start = series_days(missing), SPAN.cells(DAY).start + 60
+    end = start + 60 * hours
+    runs = [(start, start + 30), (start + 31, end)]
+    assert may_be_interrupted(line, SPAN, runs) is expected
