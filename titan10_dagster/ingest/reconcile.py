@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from titan10_dagster.archives.catalog import month_after, month_of, plan_units
+from titan10_dagster.archives.catalog import month_after, month_of, plan_units, uncovered
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.reconciliation import Comparison, Difference, Rate, compare, draw, rate_of
@@ -211,7 +211,8 @@ class _Work:
     def compare(self, batch: Sequence[Slice]) -> None:
         """Fetch the slices from the archive and then from REST, and compare the candles of the two sources.
 
-        Slices that the archive did not deliver are not requested from REST.
+        Slices that the archive did not deliver are not requested from REST. The same holds if the files that were read
+        do not cover the whole day, for example because one of the two files of a day could not be downloaded.
         """
         from_archive, from_rest = _Collected(), _Collected()
         read = run_in_event_loop(
@@ -220,9 +221,9 @@ class _Work:
             )
         )
         self.files += read.files
-        available = [slice_ for slice_ in batch if slice_ in from_archive.slices]
+        available = [slice_ for slice_ in batch if _is_covered(slice_, from_archive)]
         for slice_ in batch:
-            if slice_ not in from_archive.slices:
+            if slice_ not in available:
                 self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'no candles were delivered')}"
         if not available:
             return
@@ -251,6 +252,12 @@ class _Collected:
 
     def __call__(self, fetched: FetchedSlice) -> None:
         self.slices[fetched.record.slice] = fetched
+
+
+def _is_covered(slice_: Slice, archive: _Collected) -> bool:
+    """Return whether the files that were read from the archive cover the whole day of the slice."""
+    fetched = archive.slices.get(slice_)
+    return fetched is not None and not uncovered([slice_], [(file.start, file.end) for file in fetched.record.files])
 
 
 def _not_usable(slice_: Slice, rest: _Collected, report: FetchReport) -> str | None:

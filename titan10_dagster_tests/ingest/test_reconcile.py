@@ -91,6 +91,20 @@ def test_a_day_that_a_source_does_not_bring_is_not_compared(make_world: MakeWorl
     assert (result.rate.days, result.rate.population) == (10, 10)
 
 
+def test_a_day_is_not_compared_if_one_of_its_two_files_cannot_be_read(make_world: MakeWorld) -> None:  # noqa: F811
+    """The days of OKX's files are in UTC+8, so a UTC day is in two files."""
+    world = make_world({"okx": ["BTC/USDT"]}, settings={"okx": {"sources": ("archive", "rest")}})
+    first, last = date(2024, 1, 15), date(2024, 1, 17)
+    assert not world.backfill("okx", first, last).failed
+    forget_files(world)
+    world.sandbox.files["okx"].defect("unavailable", match="2024-01-17")
+    result = reconcile(world.titan10, "okx", first, last, share=1)
+    assert [comparison.slice.day for comparison in result.compared] == [first]
+    assert result.rate.differing == 0
+    assert [slice_.day for slice_ in result.not_compared] == [date(2024, 1, 16), last]
+    assert all("could not be downloaded" in reason for reason in result.not_compared.values())
+
+
 def test_minutes_that_only_rest_has_are_differences(make_world: MakeWorld) -> None:  # noqa: F811
     world = a_world(make_world)
     forget_files(world)
