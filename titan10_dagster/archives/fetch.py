@@ -6,10 +6,11 @@ the monthly file is known to have wrong candles on this day. When all files are 
 landing zone.
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
-missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
-exchange leaves out minutes without trades, a slice counts as complete if all lines of its files are rows, and no
-silence (a run of minutes without candles) is suspiciously long (see `_suspicious_silence`). An incomplete slice is also
-requested from the next source. The candles that were found are still written to the landing zone.
+missing candles. A row that breaks a candle rule does not count as a candle. If the exchange publishes a candle for
+every minute, a complete slice has no missing minute. If the exchange leaves out minutes without trades, a slice counts
+as complete if all lines of its files are rows, no row breaks a rule, and no silence (a run of minutes without candles)
+is suspiciously long (see `_suspicious_silence`). An incomplete slice is also requested from the next source. The
+candles that were found are still written to the landing zone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from titan10_dagster.archives.standing import ArchiveBlocked
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Slice, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError, MalformedFile
@@ -248,9 +250,12 @@ class _UnitRead:
             labels = labels_of(slice_.day, self.archive.label_offset)
             known = [self.reasons[label] for label in labels if label in self.reasons]
             return "; ".join(known) or "no file of the archive covers the day"
-        missing = _missing(slice_, candles)
+        verdict = judge(candles, slice_, self.now())
+        missing = _missing(slice_, verdict.valid)
         if not missing:
             return None
+        if len(verdict.broken):
+            return f"{missing} of {slice_.expected} candles are absent or break a rule in its files"
         if not self.archive.sparse:
             return f"{missing} of {slice_.expected} candles are not in its files"
         unreadable = sum(part.parsed.unreadable for part in self._parts_of(slice_))

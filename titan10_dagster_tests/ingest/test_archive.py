@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
+
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys
 from titan10_dagster.store.database import Database
@@ -103,3 +105,25 @@ def test_rest_delivers_candles_that_the_archive_lacks(make_world: MakeWorld) -> 
         "SELECT DISTINCT left(note, 9) FROM slice_ledger WHERE symbol = 'ETH/USDT' AND day < '2024-01-20'",
     )
     assert note == "archive: "
+
+
+@pytest.mark.parametrize("defect", ["conflicts", "none", "off_grid"])
+def test_rest_delivers_candles_that_break_a_rule_in_the_archive(make_world: MakeWorld, defect: str) -> None:  # noqa: F811
+    world = make_world({"binance": ["BTC/USDT"]}, settings=SOURCES)
+    world.sandbox.files["binance"].defect(defect)
+    assert not world.backfill("binance", date(2024, 1, 15)).failed
+    assert world.equals_truth("binance", date(2024, 1, 15), date(2024, 1, 15))
+    assert rows(world.titan10.database, "SELECT quarantined FROM slice_ledger") == [(0,)]
+
+
+@pytest.mark.parametrize("defect", ["conflicts", "none", "off_grid"])
+def test_daily_files_deliver_candles_that_break_a_rule_in_a_monthly_file(
+    make_world: MakeWorld,  # noqa: F811
+    defect: str,
+) -> None:
+    world = make_world({"binance": ["BTC/USDT"]}, settings=SOURCES)
+    world.sandbox.files["binance"].defect(defect, match="monthly")
+    first, last = date(2024, 1, 1), date(2024, 1, 10)
+    assert not world.backfill("binance", first, last).failed
+    assert world.equals_truth("binance", first, last)
+    assert world.candle_requests("binance") == []

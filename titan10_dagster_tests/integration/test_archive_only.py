@@ -62,6 +62,23 @@ def test_a_file_that_lacks_minutes_is_final_and_its_candles_are_stored(make_worl
     assert row.source == "archive"
 
 
+@pytest.mark.parametrize("defect", ["conflicts", "none"])
+def test_rows_that_break_a_rule_become_final(make_world: MakeWorld, defect: str) -> None:
+    world = a_world(make_world)
+    day = date(2025, 4, 12)
+    world.sandbox.files["binance"].defect(defect, match=str(day))
+    world.backfill("binance", FIRST, LAST)
+    row = rows(world, FIRST, LAST)[day]
+    assert (row.state, row.present, row.missing) == ("settled", 1430, {Reason.QUARANTINED: 10})
+    for days in (1, 2, 8, 40):
+        go_to(world, NOW + days * DAY)
+        for request in tick(world):
+            run(world, request)
+    assert rows(world, day, day)[day].missing == {Reason.BROKEN_AT_SOURCE: 10}
+    go_to(world, NOW + 80 * DAY)
+    assert not [request for request in tick(world) if request.tags[RANGE_START] == str(day)]
+
+
 @pytest.mark.parametrize("sources", [("archive", "rest"), ("rest",)])
 def test_rest_as_a_new_source_opens_the_days_again(make_world: MakeWorld, sources: tuple[str, ...]) -> None:
     world = a_world(make_world)
