@@ -1,7 +1,8 @@
 """Read candle files that a user downloaded: CSV (plain, gzipped or inside a zip file) or Parquet.
 
 Kraken's OHLCVT archive is one zip file of several gigabytes with a CSV file for each pair and timeframe. The zip file
-is never unpacked as a whole. A CSV file is read in pieces of 16 MB, and its days are returned one by one.
+is never unpacked as a whole. A CSV file is read in pieces of 16 MB, and its days are returned one by one. A compressed
+file is first read to its end, because its checksum is there.
 """
 
 from __future__ import annotations
@@ -299,6 +300,7 @@ def _pieces(
 def _csv_pieces(
     file: LocalFile, columns: Sequence[str], spellings: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[Floats, int]]:
+    _check_whole(file)
     header: bytes | None = None  # None before the first line with text
     rest = b""
     with _opened(file) as text:
@@ -334,6 +336,18 @@ def _rows_of_lines(
         yield from _rows_of_lines(header, lines[middle:], columns, spellings)
     else:
         yield rows, unreadable
+
+
+def _check_whole(file: LocalFile) -> None:
+    """Read a compressed file to its end, where its checksum is. So no day of a damaged file is used.
+
+    Raises:
+        MalformedFile: the file is damaged.
+    """
+    if file.member is not None or file.path.suffix.lower() == ".gz":
+        with _opened(file) as text:
+            while text.read(_PIECE):
+                pass
 
 
 @contextmanager

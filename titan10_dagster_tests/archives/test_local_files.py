@@ -295,3 +295,22 @@ def test_every_damage_of_a_zip_file_is_an_error_of_the_file(tmp_path: Path, meth
         with suppress(MalformedFile):
             for file in list_files(path):
                 list(read_days(file, USUAL_COLUMNS, MINUTE))
+
+
+@pytest.mark.parametrize("name", ["a.zip", "XBTUSD_1.csv.gz"])
+def test_no_day_of_a_compressed_file_is_used_if_its_checksum_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A changed digit is still a number. The days before the end of the file would be stored with it."""
+    monkeypatch.setattr("titan10_dagster.archives.local_files._PIECE", 4096)
+    path, text = tmp_path / name, "\n".join(lines_of(3)).encode()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("XBTUSD_1.csv", text)
+    else:
+        path.write_bytes(gzip.compress(text, 0))
+    place = path.read_bytes().index(b"1704") + 11
+    path.write_bytes(path.read_bytes()[:place] + b"9" + path.read_bytes()[place + 1 :])
+    (file,) = list_files(path)
+    with pytest.raises(MalformedFile, match="CRC"):
+        next(read_days(file, USUAL_COLUMNS, MINUTE))
