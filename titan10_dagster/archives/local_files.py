@@ -77,7 +77,7 @@ def list_files(path: Path) -> list[LocalFile]:
     """Return the candle files at a path: the file itself, or the .csv and .txt files inside a zip file.
 
     Raises:
-        MalformedFile: the file cannot be opened, or is a damaged zip file.
+        MalformedFile: the file cannot be opened, is a damaged zip file, or is a zip file without such a file.
     """
     try:
         if not zipfile.is_zipfile(path):
@@ -87,7 +87,11 @@ def list_files(path: Path) -> list[LocalFile]:
             members = [member.filename for member in archive.infolist() if not member.is_dir()]
     except ZIP_ERRORS as error:
         raise MalformedFile(f"{path} cannot be read: {error}") from error
-    return [LocalFile(path, member) for member in members if _is_candle_file(member)]
+    found = [LocalFile(path, member) for member in members if _is_candle_file(member)]
+    if not found:
+        listed = ", ".join(members[:3]) or "nothing"
+        raise MalformedFile(f"{path} is a zip file without a .csv or .txt file. It contains {listed[:200]}")
+    return found
 
 
 def _is_candle_file(member: str) -> bool:

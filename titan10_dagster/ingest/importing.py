@@ -18,7 +18,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market, guessed_market
 from titan10_dagster.candles.slices import Series, Slice, from_datetime64
 from titan10_dagster.candles.source_files import SourceFile
-from titan10_dagster.errors import ArchiveError, MalformedFile
+from titan10_dagster.errors import MalformedFile
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows
@@ -58,8 +58,9 @@ def import_files(
 ) -> list[ImportedFile]:
     """Write the candles of configured symbols from the given files into the landing zone.
 
-    If a file cannot be read, its result has an error, and the import continues with the next file. A slice is skipped
-    if all its candles are stored, if it is before the exchange's `start`, or if its day has not ended.
+    If a file cannot be read, or its symbol is not known, its result has an error, and the import continues with the
+    next file. A slice is skipped if all its candles are stored, if it is before the exchange's `start`, or if its day
+    has not ended.
 
     Args:
         paths: files, or zip archives with files.
@@ -67,16 +68,15 @@ def import_files(
             belongs to this symbol. If `symbol` is None, the symbol is read from the name of each file, such as
             `XBTUSD_1.csv` or `BTCUSDT-1m-2024-03.csv`.
         columns: the names of the columns in CSV files without a header.
-
-    Raises:
-        ArchiveError: no file belongs to a configured symbol.
     """
     markets = {market.symbol: market for market in stored_or_read(titan10, exchange)}
     done: list[ImportedFile] = []
     for path in paths:
         try:
             matching = list(_matching(titan10, exchange, path, symbol, markets))
-            digest = digest_of(path) if matching else ""
+            if not matching:
+                raise MalformedFile(f"{path}: {_no_symbol(titan10, exchange, symbol)}")
+            digest = digest_of(path)
         except MalformedFile as error:
             start = titan10.exchange(exchange).start
             done.append(ImportedFile(LocalFile(path), symbol, None, None, 0, 0, 0, 0, start, 0, str(error)))
@@ -84,13 +84,22 @@ def import_files(
         for file, name in matching:
             series = Series(exchange, name, titan10.exchange(exchange).timeframe)
             done.append(_import_file(titan10, series, file, digest, columns))
-    if not done:
-        symbols = ", ".join(titan10.exchange(exchange).symbols)
-        raise ArchiveError(
-            f"no file belongs to a configured symbol of {exchange} ({symbols}); choose the symbol with --symbol, or add"
-            " the symbol to titan10.toml"
-        )
     return done
+
+
+def _no_symbol(titan10: IngestContext, exchange: str, symbol: str | None) -> str:
+    """Return why no file at a path is imported."""
+    configured = titan10.exchange(exchange)
+    if symbol is not None:
+        return (
+            f"no name of a file in it contains {symbol} and the timeframe {configured.timeframe}; unpack it, and import"
+            " each file with --symbol"
+        )
+    return (
+        f"no file belongs to a configured symbol of {exchange} ({', '.join(configured.symbols)}), because the name of a"
+        f" file must contain the symbol and the timeframe {configured.timeframe}; choose the symbol with --symbol, or"
+        " add the symbol to titan10.toml"
+    )
 
 
 def _matching(

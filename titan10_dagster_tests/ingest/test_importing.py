@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from titan10_dagster.archives.parsing import NAMES
-from titan10_dagster.errors import ArchiveError
 from titan10_dagster.ingest.importing import import_files
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F401
@@ -81,8 +80,24 @@ def test_a_file_of_no_configured_symbol_is_refused(make_world: MakeWorld, tmp_pa
     world = kraken(make_world)
     other = tmp_path / "DOGEUSD_1.csv"
     other.write_text("1704672000,1,1,1,1,1,1\n")
-    with pytest.raises(ArchiveError, match="belongs to a configured symbol of kraken"):
-        import_files(world.titan10, "kraken", [other], symbol=None, columns=NAMES)
+    known = tmp_path / "XBTUSD_1.csv"
+    known.write_text(other.read_text())
+    unknown, imported = import_files(world.titan10, "kraken", [other, known], symbol=None, columns=(*NAMES, ""))
+    assert "belongs to a configured symbol of kraken" in str(unknown.error)
+    assert (imported.error, imported.candles) == (None, 1)
+
+
+def test_a_zip_file_without_a_file_of_the_symbol_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = kraken(make_world)
+    names, tables = tmp_path / "names.zip", tmp_path / "tables.zip"
+    with zipfile.ZipFile(names, "w") as archive:
+        archive.writestr("a.csv", "1704672000,1,1,1,1,1\n")
+        archive.writestr("b.csv", "1704672000,1,1,1,1,1\n")
+    with zipfile.ZipFile(tables, "w") as archive:
+        archive.writestr("XBTUSD_1.parquet", "")
+    done = import_files(world.titan10, "kraken", [names, tables], symbol="BTC/USD", columns=NAMES)
+    assert "no name of a file in it contains BTC/USD and the timeframe 1m" in str(done[0].error)
+    assert "without a .csv or .txt file. It contains XBTUSD_1.parquet" in str(done[1].error)
 
 
 def test_a_file_that_is_not_a_table_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
