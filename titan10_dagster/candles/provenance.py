@@ -32,7 +32,9 @@ class Stretch:
 
 
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
-    """Return the stretches of a slice that were read from files, in order of time, each with its file.
+    """Return the stretches of a slice that were read from files, each with its file, in the order of the files.
+
+    If the stretches of two files overlap, the candles of the common part were read from the file that comes later.
 
     If the files answered completely for the slice, each file is the source of the whole stretch that it covers,
     including minutes without trades. Otherwise a file is only the source of the candles that were read from it, because
@@ -51,7 +53,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
             continue
         inside = times[(times >= to_datetime64(start)) & (times < to_datetime64(end))]
         found += [(first, last, file) for first, last in stretches_of(inside, timeframe)]
-    return sorted(found, key=lambda stretch: stretch[0])
+    return found
 
 
 def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:

@@ -16,6 +16,7 @@ from titan10_dagster.archives.local_files import FileDay, LocalFile, belongs_to,
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market, guessed_market
+from titan10_dagster.candles.provenance import stretches_of
 from titan10_dagster.candles.slices import Series, Slice, from_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import MalformedFile
@@ -198,10 +199,14 @@ def _with_earlier_files(titan10: IngestContext, fetched: FetchedSlice) -> Fetche
         return fetched
     candles = Candles.joined(others, fetched.candles).sorted()
     missing = _count_missing(record.slice, candles)
-    files = (*(file for file in former.record.files if file.url != record.files[0].url), *record.files)
+    (new,) = record.files
+    # The candles of the new file replace those of the earlier files. Where the new file has no candle, the others stay.
+    files = [file for file in former.record.files if file.url != new.url]
+    for start, end in stretches_of(fetched.candles.times, record.slice.series.timeframe):
+        files.append(replace(new, start=start, end=end))
     complete = former.record.answered or not missing
     note = None if complete else _note(record.slice, missing)
-    return FetchedSlice(replace(record, answered=complete, note=note, files=files), candles)
+    return FetchedSlice(replace(record, answered=complete, note=note, files=tuple(files)), candles)
 
 
 def _count_missing(slice_: Slice, candles: Candles) -> int:

@@ -34,7 +34,7 @@ def record(*files: SourceFile, answered: bool = True) -> FetchRecord:
 def test_two_files_share_a_day() -> None:
     first, second = file(SLICE.start - 8 * HOUR, NOON), file(NOON, SLICE.end + 8 * HOUR)
     found = covered_stretches(record(second, first), SLICE.grid())
-    assert [(start, end) for start, end, _ in found] == [(SLICE.start, NOON), (NOON, SLICE.end)]
+    assert [(start, end) for start, end, _ in found] == [(NOON, SLICE.end), (SLICE.start, NOON)]
 
 
 def test_a_file_of_an_incomplete_day_accounts_for_the_candles_that_it_brought() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +174,33 @@ def test_days_that_begin_in_another_time_zone_are_put_together(
         (datetime(2024, 1, 8, tzinfo=UTC), begins[1], "0.csv"),
         (begins[1], begins[2], "1.csv"),
         (begins[2], datetime(2024, 1, 10, tzinfo=UTC), "2.csv"),
+    ]
+
+
+def test_where_two_files_overlap_the_later_import_is_the_source(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    """The second file begins earlier. It lacks 14:00, so this candle stays as it is in the first file."""
+    world = binance(make_world)
+    start = datetime(2024, 1, 8, tzinfo=UTC)
+    hours = [start + timedelta(hours=hour) for hour in (0, 12, 14, 18, 24)]
+    rows = world.sandbox.truth("binance", "BTC/USDT", start, hours[-1])
+    later = csv_of(tmp_path / "later.csv", rows[12 * 60 :])
+    changed = rows[: 18 * 60].copy()
+    changed[:, 5] += 1
+    earlier = csv_of(tmp_path / "earlier.csv", np.delete(changed, 14 * 60, axis=0))
+    for path in (later, earlier):
+        import_files(world.titan10, "binance", [path], symbol="BTC/USDT", columns=NAMES)
+    assert not world.backfill("binance", FIRST).failed
+    stored = world.stored("binance", "BTC/USDT", FIRST, FIRST)
+    expected = np.concatenate((changed, rows[18 * 60 :]))
+    expected[14 * 60] = rows[14 * 60]
+    assert np.array_equal(stored, expected)
+    found = rows_of(world.titan10.database, "SELECT stretch_start, stretch_end, url FROM provenance ORDER BY 1")
+    minute = timedelta(minutes=1)
+    assert [(start, end, str(url).rpartition("/")[2]) for start, end, url in found] == [
+        (hours[0], hours[2], "earlier.csv"),
+        (hours[2], hours[2] + minute, "later.csv"),
+        (hours[2] + minute, hours[3], "earlier.csv"),
+        (hours[3], hours[4], "later.csv"),
     ]
 
 
