@@ -24,6 +24,7 @@ Titan10Error
     │                         repeated requests fail in this way too, BreakerOpen is raised
     ├── Blocked               no request is allowed before `until`
     │   ├── Banned            418 or similar: the breaker stays open until `until`; not repeated
+    │   ├── Unavailable       5xx with a long Retry-After: the breaker stays open until `until`; not repeated
     │   └── BreakerOpen       no request was made: the breaker is open until `until`
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
     │                         ten minutes, then for longer times. An error without HTTP status has a cause on this
@@ -98,7 +99,22 @@ class FetchError(Titan10Error):
 
 
 class TransientError(FetchError):
-    """A fault that usually goes away by itself. The request is repeated with exponential backoff and jitter."""
+    """A fault that usually goes away by itself. The request is repeated with exponential backoff and jitter.
+
+    `retry_after`: no request should be made during this time; None if the exchange did not ask for a pause.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exchange: str,
+        symbol: str | None = None,
+        status: int | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, exchange=exchange, symbol=symbol, status=status)
+        self.retry_after = retry_after
 
 
 class MalformedAnswer(TransientError):
@@ -151,6 +167,10 @@ class Blocked(FetchError):
 
 class Banned(Blocked):
     """The exchange has blocked this address until `until`."""
+
+
+class Unavailable(Blocked):
+    """The exchange is down, and asked that no request is made before `until`."""
 
 
 class BreakerOpen(Blocked):

@@ -22,13 +22,13 @@ from titan10_dagster.dagster_internals.interruption import (
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.metadata import FAILURES
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
-from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, UnknownSymbol
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, Unavailable, UnknownSymbol
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
-# after these errors (a ban, an open breaker, a refusal), no request to the exchange is allowed for some time
-SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
+# after these errors (a ban, a long pause, an open breaker, a refusal), no request is allowed for some time
+SHUT_OUT = {error.__name__ for error in (Banned, Unavailable, BreakerOpen, Refused)}
 # if a request failed with one of these errors, the same request would fail again
 PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}
 

@@ -33,6 +33,7 @@ from titan10_dagster.errors import (
     Stalled,
     Throttled,
     TransientError,
+    Unavailable,
 )
 from titan10_dagster.planning.breaker import (
     PROBE,
@@ -43,6 +44,7 @@ from titan10_dagster.planning.breaker import (
     after_ban,
     after_error,
     after_failure,
+    after_pause,
     after_rest,
     after_success,
     after_throttling,
@@ -54,7 +56,7 @@ T = TypeVar("T")
 
 CONFIRMED_FOR = 0.25  # a state of the breaker that allows requests is used for this many seconds, then read again
 CONFIRM_WITHIN = 1.0  # a request waits at most this many seconds for the breaker's state; then the request is allowed
-RECORD_WITHIN = 2.0  # a throttled request waits at most this many seconds until the slower pace is stored
+RECORD_WITHIN = 2.0  # a failed request waits at most this many seconds until the requested pause is stored
 # After a refusal, no request is allowed for this long. If consecutive failures preceded the refusal, the pause is
 # longer, up to an hour.
 REFUSAL = timedelta(minutes=10)
@@ -80,6 +82,7 @@ class HealthSignal(Enum):
     THROTTLED: the exchange asked for fewer requests.
     REFUSED: the exchange refuses to serve this IP address or account.
     BANNED: the exchange banned this IP address.
+    UNAVAILABLE: the exchange is down, and said until when.
     """
 
     NONE = auto()
@@ -89,6 +92,7 @@ class HealthSignal(Enum):
     THROTTLED = auto()
     REFUSED = auto()
     BANNED = auto()
+    UNAVAILABLE = auto()
 
 
 # The first class that matches the error determines the signal.
@@ -98,6 +102,7 @@ _SIGNALS: tuple[tuple[type[FetchError], HealthSignal], ...] = (
     (Stalled, HealthSignal.NONE),
     (ProxyFailed, HealthSignal.NOTED),
     (Banned, HealthSignal.BANNED),
+    (Unavailable, HealthSignal.UNAVAILABLE),
     (Refused, HealthSignal.REFUSED),
     (Throttled, HealthSignal.THROTTLED),
     (TransientError, HealthSignal.FAILED),
@@ -201,8 +206,8 @@ class Breaker:
         """Record what an error shows about the exchange (see `signal_of`).
 
         Raises:
-            BreakerOpen: the error opened the breaker. After a ban or a refusal, BreakerOpen is not raised, because the
-                caller already has the ban or the refusal as an error.
+            BreakerOpen: the error opened the breaker. After Banned, Refused and Unavailable, BreakerOpen is not raised,
+                because the caller already has an error that ends all requests.
         """
         match signal_of(error):
             case HealthSignal.NONE:
@@ -223,6 +228,9 @@ class Breaker:
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause
                 await self._apply(lambda health: after_ban(health, self.now(), until, _reason(error)))
+            case HealthSignal.UNAVAILABLE:
+                pause_end = error.until if isinstance(error, Unavailable) else self.now() + self.pause
+                await self._apply(lambda health: after_rest(health, self.now(), pause_end, _reason(error)))
 
     async def failed(self, error: FetchError) -> None:
         """Record the failure of a request and of its retries as one failure.
@@ -243,18 +251,22 @@ class Breaker:
         self._pace = (await self._in_thread(lambda: self.store.load(self.exchange))).pace
         return self._pace
 
-    async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
-        """Record that the exchange throttled the request sent at `requested_at`, and return the new pace.
+    async def paused(self, error: Throttled | TransientError, requested_at: datetime) -> Pace | None:
+        """Record the pause that the exchange asked for, and return the new pace. Only throttling makes the pace slower.
 
-        If the database does not answer within two seconds, the result is None. The throttling is then recorded later,
-        as soon as the database answers.
+        If the database does not answer within two seconds, the result is None. The pause is then recorded later, as
+        soon as the database answers.
+
+        `requested_at`: the time at which the failed request was sent.
         """
         rest = error.retry_after or timedelta(0)
-        recording = asyncio.create_task(
-            self._apply(
-                lambda health: after_throttling(health, requested_at, self.now(), _reason(error), rest),
-            )
-        )
+
+        def change(health: Health) -> Health:
+            if isinstance(error, Throttled):
+                return after_throttling(health, requested_at, self.now(), _reason(error), rest)
+            return after_pause(health, self.now(), _reason(error), rest)
+
+        recording = asyncio.create_task(self._apply(change))
         recording.add_done_callback(_retrieved)
         with suppress(TimeoutError):
             async with asyncio.timeout(RECORD_WITHIN):

@@ -21,7 +21,7 @@ import ccxt
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import (
-    Banned,
+    Blocked,
     FetchError,
     MalformedAnswer,
     Postponed,
@@ -112,7 +112,7 @@ class ExchangeClient:
         self.clock_skew = timedelta(0)
         self.skipped_records: tuple[str, ...] = ()  # a sentence for each unreadable record of the last market list
         self._pace: Pace | None = None  # the pace that the breaker returned last
-        self._banned: Banned | None = None
+        self._blocked: Blocked | None = None
         self._base_url = base_url
         self._proxy = None if proxy is None else normalized(proxy)
         self._proxies: dict[str, str | None] = {}  # the proxy for each server, as set in the environment
@@ -255,10 +255,11 @@ class ExchangeClient:
     async def _is_admitted(self) -> bool:
         """Check just before a request whether the request is still allowed. Return False if the pace has changed.
 
-        An error is raised if the exchange banned this client, or if the breaker opened, while the request waited.
+        An error is raised if the exchange banned this client or asked for a long pause, or if the breaker opened, while
+        the request waited.
         """
-        if self._banned is not None:
-            raise self._banned
+        if self._blocked is not None:
+            raise self._blocked
         pace = await self.confirm()
         if pace is None or pace == self._pace:
             return True
@@ -275,16 +276,19 @@ class ExchangeClient:
             return _stalled(exchange, symbol)
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
-            await self._record_throttling(failure, answer.requested_at or self.now())
-        if isinstance(failure, Banned):
-            self._banned = failure
+            await self._record_pause(failure, answer.requested_at or self.now())
+        elif isinstance(failure, TransientError) and failure.retry_after is not None:
+            self.pacer.pause(failure.retry_after.total_seconds())
+            await self._record_pause(failure, answer.requested_at or self.now())
+        if isinstance(failure, Blocked):
+            self._blocked = failure
         return failure
 
-    async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # An error of the database is ignored here, because the client itself has already slowed down, and the fetch can
+    async def _record_pause(self, failure: Throttled | TransientError, requested_at: datetime) -> None:
+        # An error of the database is ignored here, because the client itself already pauses, and the fetch can
         # write candles to the landing zone without the database.
         with suppress(StoreError):
-            pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
+            pace = None if self._breaker is None else await self._breaker.paused(failure, requested_at)
             if pace is not None:
                 self._go_at(pace)
 

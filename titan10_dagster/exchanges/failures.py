@@ -35,13 +35,14 @@ from titan10_dagster.errors import (
     Refused,
     Throttled,
     TransientError,
+    Unavailable,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# If an exchange throttles a request and asks for a pause of at most this length, the run waits. A longer pause counts
-# as a ban: the run ends, and the breaker stores the end of the pause.
+# If an exchange throttles a request or is down, and asks for a pause of at most this length, the run waits. If the
+# pause is longer, the run ends, and the breaker stores the end of the pause.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _CLOCK_SLACK = timedelta(minutes=10)  # a header Date that differs more from this machine's clock is not used
@@ -130,9 +131,13 @@ def classify(
     kind = kind_of(error, status, exchange)
     there = _clock_of(headers, now)
     retry_after = _named_end(error, there) or _retry_after(headers, there)
-    if kind is FailureKind.THROTTLED and retry_after is not None and retry_after > LONGEST_REST:
-        kind = FailureKind.BANNED
-    return _Failure(error, status, exchange, symbol, now, retry_after).as_error(kind)
+    failure = _Failure(error, status, exchange, symbol, now, retry_after)
+    if retry_after is not None and retry_after > LONGEST_REST:
+        if kind is FailureKind.THROTTLED:
+            kind = FailureKind.BANNED
+        elif kind in _DOWN:
+            return failure.as_unavailable(kind)
+    return failure.as_error(kind)
 
 
 def kind_of(error: Exception, status: int | None, exchange: str) -> FailureKind:
@@ -255,6 +260,8 @@ _SIMPLE: Mapping[FailureKind, tuple[type[FetchError], str, str]] = {
     FailureKind.PERMANENT: (FetchError, "rejected the request", REJECTED),
 }
 
+_DOWN = (FailureKind.MAINTENANCE, FailureKind.TRANSIENT)
+
 
 @dataclass(frozen=True)
 class _Failure:
@@ -273,7 +280,15 @@ class _Failure:
         if kind is FailureKind.THROTTLED:
             return self._throttled()
         class_, happened, advice = _SIMPLE[kind]
+        if self.retry_after and issubclass(class_, TransientError) and kind in _DOWN:
+            advice = f"No request is made for {self.retry_after.total_seconds():g} s. {advice}"
+            return class_(self._text(happened, advice), retry_after=self.retry_after, **self._where())
         return class_(self._text(happened, advice), **self._where())
+
+    def as_unavailable(self, kind: FailureKind) -> Unavailable:
+        until = self.now + (self.retry_after or timedelta(0))
+        advice = f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC."
+        return Unavailable(self._text(_SIMPLE[kind][1], advice), until=until, **self._where())
 
     def _banned(self) -> Banned:
         until = self.now + (self.retry_after or venue_of(self.exchange).bans.pause)

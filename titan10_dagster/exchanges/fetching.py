@@ -26,7 +26,7 @@ requested.
 | TransientError, at the retry limit | the symbol fails; its settled slices still land, and other symbols continue |
 | Throttled | all requests to the exchange pause (in the client's pacer), then the page is requested again |
 | Throttled, at the retry limit | the breaker opens for at least the pause that the exchange asked for; requests stop |
-| Banned, Refused, BreakerOpen | all requests stop, and the error is raised |
+| Banned, Unavailable, Refused, BreakerOpen | all requests stop, and the error is raised |
 | FetchError, if the exchange rejects pages that begin before the listing | the fetch searches for the first candle |
 | UnknownSymbol, other FetchError | the symbol fails; its settled slices still land, and other symbols continue |
 | all symbols failed because of the exchange or the network | one error is raised after the settled slices landed |
@@ -45,8 +45,7 @@ from datetime import datetime
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.errors import (
-    Banned,
-    BreakerOpen,
+    Blocked,
     FetchError,
     Maintenance,
     MalformedAnswer,
@@ -77,7 +76,7 @@ _MOST_PAGES_AHEAD = 16
 # During a fetch, Python's cycle collector runs when the number of allocated objects exceeds the number of freed objects
 # by this number.
 _COLLECT_AFTER = 50_000
-_STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
+_STOPPING = (Blocked, Refused)  # errors that end the requests of all symbols
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 
 Outcome = Reply | Finding
@@ -133,7 +132,7 @@ async def fetch_slices(
     its slices that have no open candles still land.
 
     Raises:
-        Banned, Refused, BreakerOpen: requests are not allowed.
+        Banned, Unavailable, Refused, BreakerOpen: requests are not allowed.
         FetchError: all symbols failed, and the exchange or the network caused these failures. A symbol that the
             exchange does not list is only reported in `failed`, even if no other symbol was requested. FetchError is
             also raised if Titan-10 itself has left a slice unfinished, which is a fault of Titan-10.

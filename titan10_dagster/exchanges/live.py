@@ -22,7 +22,7 @@ from datetime import datetime
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import Window, from_datetime64
 from titan10_dagster.errors import (
-    Banned,
+    Blocked,
     BreakerOpen,
     DatabaseUnavailable,
     FetchError,
@@ -160,7 +160,7 @@ class _Poll:
             raise
         except Stalled:
             result.postponed.append(plan)
-        except (Banned, BreakerOpen, Refused) as error:
+        except (Blocked, Refused) as error:
             first, result.blocked = result.blocked is None, result.blocked or error
             if first:  # the error is reported at once, so that other processes make no more requests
                 await self._record(self.breaker.learn(error))

@@ -167,12 +167,16 @@ class Pacer:
         requested_at: the time at which the throttled request was sent (time.monotonic).
         """
         now = time.monotonic()
-        self._rest_until = max(self._rest_until, now + seconds)
+        self.pause(seconds)
         if requested_at >= self._slowed_at:
             self.go_at(max(self.share / 2, SLOWEST))
             self._slowed_at = now
 
+    def pause(self, seconds: float) -> None:
+        """Release no request for this many seconds."""
+        self._rest_until = max(self._rest_until, time.monotonic() + seconds)
+
     def go_at(self, share: float, rest: float = 0.0) -> None:
         """Change the pace to this share of the full pace. Release no request during the next `rest` seconds."""
         self._share, self._share_at = share, time.monotonic()
-        self._rest_until = max(self._rest_until, time.monotonic() + rest)
+        self.pause(rest)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
-from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, Refused, Throttled, TransientError
+from titan10_dagster.errors import Blocked, FetchError, MalformedAnswer, Refused, Throttled, TransientError
 from titan10_dagster.exchanges import ccxt_facts
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.rows import Rows
@@ -108,7 +108,7 @@ async def measure(
     `rate_ms`: the milliseconds between two requests of cost 1 in ccxt's rate limiter; None to read them from ccxt.
 
     Raises:
-        Refused, Banned: the exchange refuses all requests, so the measurement ends without a result.
+        Refused, Blocked: the exchange refuses all requests, so the measurement ends without a result.
     """
     return await _Probe(client, sample, expected).run(charge, rate_ms)
 
@@ -149,7 +149,7 @@ class _Requests:
             return None
         try:
             page = await self._client.fetch_page(series, since, limit)
-        except (Refused, Banned):
+        except (Refused, Blocked):
             raise
         except Throttled:
             self.throttled = True
@@ -164,7 +164,7 @@ class _Requests:
     async def markets(self) -> Measured:
         try:
             markets = await self._client.fetch_markets()
-        except (Refused, Banned):
+        except (Refused, Blocked):
             raise
         except Throttled:
             self.throttled = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, Refused, SettingsError, Titan10Error
+from titan10_dagster.errors import Blocked, DatabaseUnavailable, Refused, SettingsError, Titan10Error
 
 DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -23,7 +23,7 @@ def exit_code(error: Titan10Error) -> int:
             return MISUSED
         case DatabaseUnavailable():
             return NO_DATABASE
-        case Banned() | BreakerOpen() | Refused():
+        case Blocked() | Refused():
             return SHUT_OUT
         case _:
             return FAILED

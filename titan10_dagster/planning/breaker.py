@@ -181,6 +181,11 @@ def after_throttling(
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 
+def after_pause(health: Health, now: datetime, reason: str, rest: timedelta) -> Health:
+    """Return the Health after an exchange that is down asked for a short pause. The pace does not become slower."""
+    return replace(after_error(health, now, reason), pace=health.pace.paused(now, rest))
+
+
 def after_error(health: Health, now: datetime, reason: str) -> Health:
     """Return the Health with a new last error. The state of the breaker does not change."""
     return replace(health, last_error=reason, last_error_at=now)

@@ -55,10 +55,14 @@ class Pace:
         `requested_at`: the time at which the throttled request was sent.
         `rest`: how long to make no requests, as requested by the exchange.
         """
-        rest_until = now + max(rest, self.rest(now))
+        paused = self.paused(now, rest)
         if self.at is not None and requested_at < self.at:
-            return replace(self, rest_until=rest_until)
-        return Pace(max(self.as_of(now) / 2, SLOWEST), now, rest_until)
+            return paused
+        return Pace(max(self.as_of(now) / 2, SLOWEST), now, paused.rest_until)
+
+    def paused(self, now: datetime, rest: timedelta) -> Pace:
+        """Return the same pace with a pause: no request is made for the time `rest`, or until a longer pause ends."""
+        return replace(self, rest_until=now + max(rest, self.rest(now)))
 
 
 FULL = Pace()

@@ -23,10 +23,12 @@ from titan10_dagster.errors import (
     Stalled,
     Throttled,
     TransientError,
+    Unavailable,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker, HealthSignal, signal_of
 from titan10_dagster.planning.breaker import BreakerState, Health, after_throttling
+from titan10_dagster.planning.pace import Pace
 from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now, run
 from titan10_dagster_tests.exchanges.idle_clock import Clock, clock
 
@@ -218,6 +220,7 @@ SIGNALS: list[tuple[FetchError, HealthSignal]] = [
     (Maintenance("", exchange="x", status=503), HealthSignal.FAILED),
     (Throttled("", exchange="x", status=429), HealthSignal.THROTTLED),
     (Banned("", exchange="x", until=NOW, status=418), HealthSignal.BANNED),
+    (Unavailable("", exchange="x", until=NOW, status=503), HealthSignal.UNAVAILABLE),
     (Refused("", exchange="x", status=451), HealthSignal.REFUSED),
     (Refused("", exchange="x"), HealthSignal.NOTED),
     (UnknownSymbol("", exchange="x", status=400), HealthSignal.REJECTED),
@@ -238,7 +241,7 @@ def test_every_class_of_error_is_in_the_table() -> None:
         return {of}.union(*(classes(derived) for derived in of.__subclasses__()))
 
     public = {class_ for class_ in classes(FetchError) if not class_.__name__.startswith("_")}
-    assert {type(error) for error, _ in SIGNALS} == public - {Blocked}, "only the two kinds of Blocked are raised"
+    assert {type(error) for error, _ in SIGNALS} == public - {Blocked}, "only the three kinds of Blocked are raised"
 
 
 FAILING = Health("x", failures=2, reason="TransientError: ")
@@ -251,6 +254,7 @@ LEARNED: dict[HealthSignal, tuple[BreakerState, int, bool]] = {
     HealthSignal.THROTTLED: (BreakerState.OPEN, 2, True),
     HealthSignal.REFUSED: (BreakerState.OPEN, 3, True),
     HealthSignal.BANNED: (BreakerState.OPEN, 2, True),
+    HealthSignal.UNAVAILABLE: (BreakerState.OPEN, 2, True),
 }
 
 
@@ -309,7 +313,7 @@ def test_a_slower_pace_is_recorded_even_if_the_database_answers_late(
     async def work() -> float:
         breaker, before = Breaker("binance", store, now), time.monotonic()
         try:
-            assert await breaker.slowed(throttled, NOW) is None
+            assert await breaker.paused(throttled, NOW) is None
             waited = time.monotonic() - before
         finally:
             store.answers.set()
@@ -318,3 +322,11 @@ def test_a_slower_pace_is_recorded_even_if_the_database_answers_late(
 
     assert clock.run(work()) < 0.4
     assert store.states["binance"].pace.rest_until == NOW + timedelta(seconds=2)
+
+
+def test_the_pause_of_an_exchange_that_is_down_is_stored_without_a_slower_pace(
+    breaker: Breaker, store: MemoryHealthStore
+) -> None:
+    down = TransientError("binance: HTTP 503", exchange="binance", status=503, retry_after=timedelta(seconds=90))
+    pace = run(breaker.paused(down, NOW))
+    assert pace == store.load("binance").pace == Pace(1.0, None, NOW + timedelta(seconds=90))

@@ -20,6 +20,7 @@ from titan10_dagster.errors import (
     Refused,
     Throttled,
     TransientError,
+    Unavailable,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.client import ExchangeClient
@@ -343,6 +344,25 @@ def test_a_very_long_retry_after_is_a_ban() -> None:
     banned = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(LONGEST_REST.total_seconds() + 1)})
     assert isinstance(banned, Banned)
     assert banned.until == NOW + LONGEST_REST + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("x", TransientError), ("<html>We are down for maintenance</html>", Maintenance)]
+)
+def test_the_pause_of_an_exchange_that_is_down_is_kept(text: str, expected: type[TransientError]) -> None:
+    down = mapped(ccxt.ExchangeNotAvailable(text), 503, {"Retry-After": "120"})
+    assert type(down) is expected
+    assert isinstance(down, TransientError)
+    assert down.retry_after == timedelta(seconds=120)
+    assert str(down).count("No request is made for 120 s. The request is repeated") == 1
+    plain = mapped(ccxt.ExchangeNotAvailable(text), 503)
+    assert isinstance(plain, TransientError)
+    assert plain.retry_after is None
+
+    later = mapped(ccxt.ExchangeNotAvailable(text), 503, {"Retry-After": "7200"})
+    assert isinstance(later, Unavailable)
+    assert later.until == NOW + timedelta(hours=2)
+    assert str(later).endswith("No request is made before 2024-06-20 04:00:05 UTC.")
 
 
 def test_the_end_of_a_block_is_read_from_the_message() -> None:

@@ -21,6 +21,7 @@ from titan10_dagster.errors import (
     MalformedAnswer,
     Refused,
     TransientError,
+    Unavailable,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges import breaker
@@ -342,6 +343,39 @@ def test_a_rejection_of_all_requests_of_several_symbols_is_the_exchanges_fault(s
     assert ".." not in str(caught.value)
     assert str(caught.value).count("launch the day again") == 1
     assert "Launch the same partitions again" not in str(caught.value)
+
+
+def down_for(seconds: int, starts: list[float], answers: int) -> Handler:
+    """Return a handler that is down with a Retry-After for the first requests, and then has no candles."""
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        starts.append(time.monotonic())
+        if len(starts) <= answers:
+            return web.Response(status=503, text="<html>down</html>", headers={"Retry-After": str(seconds)})
+        return web.Response(text="[]", content_type="application/json")
+
+    return answer
+
+
+def test_no_request_is_made_before_the_time_that_an_exchange_that_is_down_names() -> None:
+    starts: list[float] = []
+    fetch_from(down_for(2, starts, answers=1), slices("binance", symbols("binance", 2), 1))
+    assert not [start for start in starts[1:] if 0.5 < start - starts[0] < 1.95]
+    assert len([start for start in starts if start - starts[0] >= 1.95]) > 1
+
+
+def test_a_long_pause_of_an_exchange_that_is_down_opens_the_breaker_until_its_end() -> None:
+    starts: list[float] = []
+    fetched, wanted = Fetched(), slices("binance", symbols("binance", 1), 1)
+    with pytest.raises(Unavailable, match="could not answer"):
+        fetch_from(down_for(7200, starts, answers=1000), wanted, fetched)
+    health = fetched.store.load("binance")
+    assert (health.state, health.open_until) == (BreakerState.OPEN, NOW + timedelta(hours=2))
+    assert health.pace.as_of(NOW + timedelta(hours=2)) == 1.0
+    asked = len(starts)
+    with pytest.raises(BreakerOpen, match="paused until"):
+        fetch_from(down_for(7200, starts, answers=1000), wanted, fetched)
+    assert len(starts) == asked
 
 
 def test_a_demand_to_rest_that_outlives_patience_holds_for_the_next_run_too(sandbox: Sandbox) -> None:
