@@ -49,6 +49,7 @@ from titan10_dagster.planning.breaker import (
     after_success,
     after_throttling,
     ask,
+    believed,
 )
 from titan10_dagster.planning.pace import Pace
 
@@ -248,7 +249,8 @@ class Breaker:
 
     async def pace(self) -> Pace:
         """Return the current pace of requests."""
-        self._pace = (await self._in_thread(lambda: self.store.load(self.exchange))).pace
+        health = await self._in_thread(lambda: self.store.load(self.exchange))
+        self._pace = believed(health, self.now()).pace
         return self._pace
 
     async def paused(self, error: Throttled | TransientError, requested_at: datetime) -> Pace | None:
@@ -305,11 +307,14 @@ class Breaker:
             return None
         with suppress(TimeoutError, DatabaseUnavailable):
             async with asyncio.timeout(left):
-                return await asyncio.shield(self._reading)
+                return believed(await asyncio.shield(self._reading), self.now())
         return None
 
     async def _apply(self, change: Callable[[Health], Health]) -> Health:
-        return await self._in_thread(lambda: self.store.apply(self.exchange, change))
+        def believed_and_changed(health: Health) -> Health:
+            return change(believed(health, self.now()))
+
+        return await self._in_thread(lambda: self.store.apply(self.exchange, believed_and_changed))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         context = copy_context()

@@ -13,6 +13,8 @@ ends.
 Some requests are still in progress when the breaker opens. If they succeed or fail later, the breaker stays open. Only
 a ban, or a pause that the exchange requests, can make the current pause longer. All instants are aware and UTC.
 
+If a machine's clock was far ahead, it stored pauses that end far in the future. They are not believed: see `believed`.
+
 The pace (`planning/pace.py`) and the last error are stored together with the breaker. A successful request does not
 delete the last error.
 """
@@ -26,6 +28,7 @@ from enum import StrEnum
 from titan10_dagster.planning.pace import FULL, Pace
 
 LONGEST_PAUSE = timedelta(hours=1)
+_CLOCK_SLACK = timedelta(minutes=10)  # the clocks of the processes that share a breaker can differ by this time
 
 
 class BreakerState(StrEnum):
@@ -85,12 +88,40 @@ def refused(until: datetime) -> Decision:
     return Decision(Permit.REFUSED, until)
 
 
+def believed(health: Health, now: datetime) -> Health:
+    """Return the Health without pauses that were stored while this machine's clock was far ahead.
+
+    The real end of such a pause is not known. Therefore it ends now, and the breaker allows a test request.
+    """
+    latest = now + _CLOCK_SLACK
+    stored = [instant for instant in (health.changed_at, health.last_error_at) if instant is not None]
+    if not stored or max(stored) <= latest:
+        return health
+    changed_at, last_error_at = _at_most(health.changed_at, now), _at_most(health.last_error_at, now)
+    pace = Pace(health.pace.share, _at_most(health.pace.at, now))
+    known = replace(health, last_error_at=last_error_at, pace=pace)
+    if health.changed_at is None or health.changed_at <= latest:
+        return known
+    return replace(
+        known,
+        open_until=_at_most(health.open_until, now),
+        probe_until=_at_most(health.probe_until, now),
+        changed_at=changed_at,
+        shut_since=_at_most(health.shut_since, now),
+    )
+
+
+def _at_most(instant: datetime | None, now: datetime) -> datetime | None:
+    return None if instant is None else min(instant, now)
+
+
 def may_request(health: Health, now: datetime) -> Decision:
     """Return whether a request is allowed at `now`.
 
     The result is ALLOWED if the breaker is closed, and PROBE if a probe is due. It is `refused(until)` during a pause,
     or while another process makes the probe.
     """
+    health = believed(health, now)
     if health.state is BreakerState.CLOSED:
         return ALLOWED
     until = health.open_until if health.state is BreakerState.OPEN else health.probe_until
@@ -155,6 +186,7 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 
     A current pause that ends later is not shortened. After the ban, requests start again at half of the pace.
     """
+    health = believed(health, now)
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
     return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
@@ -165,6 +197,7 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 
     A current pause that ends later is not shortened. The rest does not count as a failure.
     """
+    health = believed(health, now)
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     noted = after_error(health, now, reason)
@@ -178,6 +211,7 @@ def after_throttling(
 
     `rest`: how long to make no requests, as requested by the exchange.
     """
+    health = believed(health, now)
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 

@@ -330,3 +330,21 @@ def test_the_pause_of_an_exchange_that_is_down_is_stored_without_a_slower_pace(
     down = TransientError("binance: HTTP 503", exchange="binance", status=503, retry_after=timedelta(seconds=90))
     pace = run(breaker.paused(down, NOW))
     assert pace == store.load("binance").pace == Pace(1.0, None, NOW + timedelta(seconds=90))
+
+
+def test_a_pause_that_a_clock_far_ahead_stored_does_not_last(breaker: Breaker, store: MemoryHealthStore) -> None:
+    ahead = NOW + timedelta(days=30)
+    store.states["binance"] = after_throttling(
+        Health("binance", BreakerState.OPEN, ahead + timedelta(hours=1), changed_at=ahead),
+        ahead,
+        ahead,
+        "429",
+        timedelta(minutes=1),
+    )
+    assert run(breaker.pace()).rest(NOW) == timedelta(0)
+    assert run(breaker.admit()) is True
+    run(breaker.confirm())
+    run(breaker.succeeded())
+    health = store.load("binance")
+    assert (health.state, health.last_error_at) == (BreakerState.CLOSED, NOW)
+    assert health.pace.as_of(NOW + timedelta(minutes=5)) == 1.0

@@ -23,6 +23,7 @@ from titan10_dagster.planning.breaker import (
     after_success,
     after_throttling,
     ask,
+    believed,
     may_request,
     refused,
 )
@@ -240,3 +241,30 @@ def test_a_requested_rest_stops_all_requests_until_its_end_and_is_not_a_failure(
     assert may_request(rested, NOW) == refused(until)
     assert may_request(rested, until) == PROBE
     assert after_rest(rested, NOW, NOW, "throttled").open_until == until
+
+
+AHEAD = NOW + timedelta(days=30)  # the time of a clock that was a month ahead
+
+
+def test_a_state_that_a_clock_far_ahead_stored_does_not_last() -> None:
+    banned = after_ban(CLOSED, AHEAD, AHEAD + timedelta(minutes=10), "418")
+    assert may_request(banned, NOW) == PROBE
+    again = after_ban(banned, NOW, NOW + PAUSE, "418")
+    assert (again.open_until, again.shut_since) == (NOW + PAUSE, NOW)
+    _, probing = ask(failing(CLOSED, 5, AHEAD), AHEAD + PAUSE, LEASE)
+    assert may_request(probing, NOW) == PROBE
+
+
+def test_a_pace_that_a_clock_far_ahead_stored_does_not_last() -> None:
+    throttled = after_throttling(CLOSED, AHEAD, AHEAD, "429", timedelta(minutes=1))
+    pace = believed(throttled, NOW).pace
+    assert (pace.rest(NOW), pace.as_of(NOW)) == (timedelta(0), 0.5)
+    assert pace.as_of(NOW + timedelta(minutes=5)) == 1.0
+    assert after_throttling(throttled, NOW, NOW, "429").pace.as_of(NOW) == 0.25
+
+
+def test_a_clock_that_is_slightly_ahead_is_believed() -> None:
+    ahead = NOW + timedelta(minutes=2)
+    banned = after_ban(CLOSED, ahead, ahead + timedelta(days=3), "418")
+    assert believed(banned, NOW) is banned
+    assert may_request(banned, NOW) == refused(ahead + timedelta(days=3))
