@@ -39,7 +39,7 @@ from titan10_dagster.exchanges.decoding import decode, last_finished
 from titan10_dagster.exchanges.refusals import is_error, is_sent_empty_list
 from titan10_dagster.exchanges.rows import ParsedRows, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
-from titan10_dagster.exchanges.venues.venue import Wire
+from titan10_dagster.exchanges.venues.venue import EACH, Venue, Wire
 from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
@@ -283,7 +283,7 @@ def strict_class(exchange: str) -> type[Any]:
         ) -> Any:
             answer = _present_answer()
             step = Timeframe.parse(timeframe).ms
-            _check_market(answer.parsed, venue.market_name, market)
+            _check_market(answer.parsed, venue, market)
             began = time.thread_time()
             if has_own_parser:  # the answer of this exchange is not a list of rows
                 rows = super().parse_ohlcvs(ohlcvs, market, timeframe)
@@ -352,19 +352,31 @@ def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
         raise BadResponse("no list of candles in the answer")
 
 
-def _check_market(parsed: Any, path: Sequence[str], market: Any) -> None:
+def _check_market(parsed: Any, venue: Venue, market: Any) -> None:
     """Check that the candles belong to the requested market. Do nothing if the answer does not name a market.
-
-    `path`: see `Venue.market_name`.
 
     Raises:
         BadResponse: the answer names another market.
     """
-    named = parsed
+    for name in _market_names(parsed, venue.market_name) if venue.market_name else ():
+        match = re.fullmatch(venue.market_pattern, name)
+        if match is not None and _without_separators(match[1]) != _without_separators(str(market["id"])):
+            raise BadResponse(f"candles of the market {match[1][:40]!r} instead of {market['id']!r}")
+
+
+def _market_names(parsed: Any, path: Sequence[str]) -> set[str]:
+    """Return the names of markets in an answer. `path`: see `Venue.market_name`."""
+    nodes = [parsed]
     for key in path:
-        named = named.get(key) if isinstance(named, Mapping) else None
-    if path and isinstance(named, str) and named and named.lower() != str(market["id"]).lower():
-        raise BadResponse(f"candles of the market {named[:40]!r} instead of {market['id']!r}")
+        if key == EACH:
+            nodes = [item for node in nodes if isinstance(node, list) for item in node]
+        else:
+            nodes = [node.get(key) for node in nodes if isinstance(node, Mapping)]
+    return {node for node in nodes if isinstance(node, str)}
+
+
+def _without_separators(name: str) -> str:
+    return re.sub(r"[-_/]", "", name).lower()
 
 
 def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -561,6 +561,62 @@ def test_candles_of_another_market_are_not_accepted(exchange: str, named: Any) -
             answered_plain(exchange, handler)
     else:
         assert len(answered_plain(exchange, handler).rows) == 1
+
+
+T0, ROW_OF_UPBIT = (
+    1718755200000,
+    {
+        "candle_date_time_utc": "2024-06-19T00:00:00",
+        "opening_price": 1,
+        "high_price": 2,
+        "low_price": 1,
+        "trade_price": 2,
+        "candle_acc_trade_volume": 3,
+    },
+)
+VALUES = {"o": "1", "h": "2", "l": "1", "c": "2", "v": "3"}
+FULL_NAMES = {"open": "1", "high": "2", "low": "1", "close": "2", "volume": "3"}
+# for each exchange: the id of the requested market, the name of this and of another market, and the answer for a name
+NAMED: dict[str, tuple[str, str, str, Callable[[Any], Any]]] = {
+    "upbit": ("KRW-BTC", "KRW-BTC", "KRW-ETH", lambda name: [{"market": name, **ROW_OF_UPBIT}]),
+    "bithumb": ("KRW-BTC", "KRW-BTC", "KRW-ETH", lambda name: [{"market": name, **ROW_OF_UPBIT}]),
+    "bitrue": ("BTCKRW", "BTCKRW", "ETHKRW", lambda name: {"symbol": name, "data": [{"i": T0 // 1000, **VALUES}]}),
+    "hyperliquid": ("@107", "@107", "@108", lambda name: [{"t": T0, "T": T0 + 59_999, "s": name, **VALUES}]),
+    "bitstamp": (
+        "btckrw",
+        "BTC/KRW",
+        "ETH/KRW",
+        lambda name: {"data": {"pair": name, "ohlc": [{"timestamp": T0 // 1000, **FULL_NAMES}]}},
+    ),
+    "htx": (
+        "btckrw",
+        "market.btckrw.kline.1min",
+        "market.ethkrw.kline.1min",
+        lambda name: {
+            "status": "ok",
+            "ch": name,
+            "data": [{"id": T0 // 1000, "open": 1, "close": 2, "low": 1, "high": 2, "amount": 3, "vol": 6}],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("exchange", NAMED)
+def test_candles_of_another_named_market_are_not_accepted(exchange: str) -> None:
+    market_id, own, other, answer = NAMED[exchange]
+    requested = Market(exchange, "BTC/KRW", market_id, "BTC", "KRW", "BTC", "KRW", active=True)
+
+    async def page(name: Any) -> Page:
+        async with (
+            serving(says(json.dumps(answer(name)))) as url,
+            ExchangeClient(exchange, [requested], base_url=url, paced=False, now=now) as client,
+        ):
+            return await client.fetch_page(Series(exchange, "BTC/KRW", MINUTE), YESTERDAY, 100)
+
+    for name in (own, None, 7, ""):
+        assert len(run(page(name)).rows) == 1
+    with pytest.raises(MalformedAnswer, match=r"candles of the market '.*' instead of"):
+        run(page(other))
 
 
 def answered_plain(exchange: str, handler: Handler) -> Page:

@@ -19,6 +19,7 @@ VENUE = Venue(
     exchange="bitrue",
     page_size=1440,
     depth=1440,
+    market_name=("symbol",),
     no_since=True,
     cost=0.24,
     quota=Quota(6_000, 60),

@@ -8,6 +8,7 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
+    market_name=("data", "pair"),
     # ccxt sends a start and an end. According to the documentation, Bitstamp ignores the start of such a request.
     cursor=True,
     phrases=(

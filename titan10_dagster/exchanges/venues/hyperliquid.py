@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
+from titan10_dagster.exchanges.venues.venue import EACH, EmptyMinutes, Venue
 from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
@@ -10,6 +10,7 @@ VENUE = Venue(
     page_size=5000,
     depth=5000,
     empty_minutes=EmptyMinutes.FILLED,
+    market_name=(EACH, "s"),
     cost=4,
     quota=Quota(60, 60),
     market_fields=("baseName",),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
-from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+from titan10_dagster.exchanges.venues.venue import EACH, EmptyMinutes, FailureKind, Venue, phrase
 from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="upbit",
     page_size=200,
     empty_minutes=EmptyMinutes.MISSING,
+    market_name=(EACH, "market"),
     cursor=True,
     cost=2,
     quota=Quota(10, 1),

@@ -25,6 +25,9 @@ COMMON_MARKET_FIELDS = (
 )
 
 
+EACH = "*"  # in `Venue.market_name`: every item of a list
+
+
 class EmptyMinutes(StrEnum):
     """The way in which an exchange reports a minute without trades."""
 
@@ -144,7 +147,9 @@ class Venue:
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows; None to let ccxt parse the rows.
     market_name: the object keys that lead from an answer to the id of the market of its candles; empty if the answers
-        do not name the market. Candles of another market are not accepted.
+        do not name the market. The key EACH stands for every item of a list. Candles of another market are not
+        accepted. Letter case and the separators of base and quote are not compared.
+    market_pattern: a regular expression that matches the whole name of the market. Its group is the id of the market.
     off_grid: the timeframes with candles that do not begin on the UTC grid (for example, 1d candles that do not begin
         at midnight UTC), each with the time at which its candles begin. Titan-10 does not fetch these timeframes.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
@@ -185,6 +190,7 @@ class Venue:
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     wire: Wire | None = None
     market_name: tuple[str, ...] = ()
+    market_pattern: str = "(.+)"
     off_grid: Mapping[str, str] = field(default_factory=dict, hash=False)
     no_since: bool = False
     cursor: bool = False
