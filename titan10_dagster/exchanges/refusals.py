@@ -6,12 +6,17 @@ time without trades. After two of these answers, the requested candles would wro
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from titan10_dagster.exchanges.venues.venue import Wire
 
+log = logging.getLogger(__name__)
+
+_QUOTED_CHARACTERS = 160
 _CODES = ("code", "retCode", "ret_code", "error_code", "errorCode", "err-code", "rc", "status")
 _MESSAGES = ("msg", "message", "retMsg", "ret_msg", "error_msg", "errorMessage", "err-msg", "reason", "mc")
 _FAILED = frozenset({"error", "err", "fail", "failed", "failure", "false", "maintenance"})
@@ -53,6 +58,28 @@ def is_sent_empty_list(parsed: Any, empty: Any, wire: Wire | None) -> bool:
             if not is_of_errors and is_sent_empty_list(item, empty, wire):
                 return True
     return False
+
+
+def without_warnings(parsed: Any, exchange: str, warning: str | None) -> Any:
+    """Return a parsed answer without its warnings, which are logged. ccxt would raise an error for each warning.
+
+    An answer without a result, or with an entry that is not a warning, is returned unchanged.
+
+    `warning`: see `Venue.warning`.
+    """
+    entries = parsed.get("error") if isinstance(parsed, dict) else None
+    if warning is None or not isinstance(entries, list) or not entries or not parsed.get("result"):
+        return parsed
+    if not all(isinstance(entry, str) and re.fullmatch(warning, entry, re.DOTALL) for entry in entries):
+        return parsed
+    for entry in entries:
+        _log_once(exchange, entry[:_QUOTED_CHARACTERS])
+    return {**parsed, "error": []}
+
+
+@lru_cache(256)
+def _log_once(exchange: str, warning: str) -> None:
+    log.warning("%s: the exchange's answer has a warning, and is used: %r", exchange, warning)
 
 
 def _has_failed(answer: Mapping[str, Any], names: Iterable[str]) -> bool:

@@ -36,7 +36,7 @@ from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.containers import container_of
 from titan10_dagster.exchanges.decoding import decode, last_finished
-from titan10_dagster.exchanges.refusals import is_error, is_sent_empty_list
+from titan10_dagster.exchanges.refusals import is_error, is_sent_empty_list, without_warnings
 from titan10_dagster.exchanges.rows import ParsedRows, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import EACH, Venue, Wire
@@ -270,6 +270,7 @@ def strict_class(exchange: str) -> type[Any]:
             parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
             if parsed is None:
                 parsed = _parsed_leniently(http_response, super().parse_json(http_response))
+            parsed = without_warnings(parsed, venue.exchange, venue.warning)
             return _json(parsed, http_response) if answer.good else parsed
 
         def parse_ohlcvs(

@@ -619,6 +619,47 @@ def test_candles_of_another_named_market_are_not_accepted(exchange: str) -> None
         run(page(other))
 
 
+def kraken_says(*errors: Any, rows: bool = True) -> Handler:
+    start = to_ms(RECENTLY) // 1000
+    row = [start, "1", "2", "1", "2", "1.5", "3", 7]
+    result = {"XXBTZUSD": [row, [start + 60, *row[1:]]], "last": start}
+    return says(json.dumps({"error": errors, **({"result": result} if rows else {})}))
+
+
+def test_candles_that_come_with_warnings_are_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        page = answered_kraken(kraken_says("WGeneral:Danger", "WDatabase:No change"))
+        assert page.rows.tolist() == [[to_ms(RECENTLY), 1, 2, 1, 2, 3]]
+    assert [record.getMessage().count("WGeneral:Danger") for record in caplog.records].count(1) == 1
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        kraken_says("WGeneral:Danger", "EGeneral:Internal error"),
+        kraken_says("EService:Busy"),
+        kraken_says("WGeneral:Danger", rows=False),
+        kraken_says(7),
+    ],
+)
+def test_an_error_beside_warnings_is_an_error(handler: Handler) -> None:
+    with pytest.raises(FetchError):
+        answered_kraken(handler)
+
+
+def answered_kraken(handler: Handler) -> Page:
+    known = Market("kraken", "BTC/USD", "XXBTZUSD", "BTC", "USD", "XXBT", "ZUSD", active=True)
+
+    async def work() -> Page:
+        async with (
+            serving(handler) as url,
+            ExchangeClient("kraken", [known], base_url=url, paced=False, now=now) as client,
+        ):
+            return await client.fetch_page(Series("kraken", "BTC/USD", MINUTE), RECENTLY, 100)
+
+    return run(work())
+
+
 def answered_plain(exchange: str, handler: Handler) -> Page:
     async def work() -> Page:
         async with (

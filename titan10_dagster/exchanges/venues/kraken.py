@@ -26,6 +26,8 @@ VENUE = Venue(
         phrase(r"EService:(Unavailable|Market in)|This service is under maintenance", FailureKind.MAINTENANCE),
         phrase(r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", FailureKind.TRANSIENT),
     ),
+    warning=r"W[A-Z].*",
     source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished, and `last`"
-    " is the time of the last finished candle. The error sentences are also from the docs",
+    " is the time of the last finished candle. The error sentences are also from the docs. Errors begin"
+    " with E, and warnings with W",
 )

@@ -175,6 +175,8 @@ class Venue:
     phrases: the error codes and sentences for which the HTTP status and the class of ccxt's exception are misleading.
     error_marker: a text that every error answer contains. A failure with HTTP 200 and without this text is a malformed
         answer and not an error of the exchange.
+    warning: a regular expression for entries of the field `error` that are only warnings. An answer that has a result
+        and no other entries is accepted. None if every entry is an error.
     list_markets: a function that requests all spot markets. If it is None, ccxt's `fetch_markets` is used.
     market_fields: further fields of a market that ccxt's class reads.
     positional_markets: whether records of the market list refer to each other by their positions. If so, the list
@@ -206,6 +208,7 @@ class Venue:
     bans: Bans = Bans()
     phrases: tuple[ErrorPhrase, ...] = ()
     error_marker: str | None = None
+    warning: str | None = None
     list_markets: Callable[[Any], Awaitable[list[Any]]] | None = None
     market_fields: tuple[str, ...] = ()
     positional_markets: bool = False
