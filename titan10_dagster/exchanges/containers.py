@@ -39,12 +39,17 @@ class Container:
         return copy
 
 
-def container_of(answer: Any) -> Container | None:
-    """Return the longest container of records in an answer; None if the answer has no container."""
+def container_of(answer: Any, path: tuple[Any, ...] | None = None) -> Container | None:
+    """Return the longest container of records in an answer; None if the answer has no container.
+
+    `path`: if it is not None, the container at this path is returned; None if there is none.
+    """
+    if path is not None:
+        return next((Container(answer, path, items) for at, items in _containers(answer, ()) if at == path), None)
     longest: Container | None = None
-    for path, items in _containers(answer, ()):
+    for at, items in _containers(answer, ()):
         if longest is None or len(items) >= len(longest.items):
-            longest = Container(answer, path, items)
+            longest = Container(answer, at, items)
     return longest
 
 

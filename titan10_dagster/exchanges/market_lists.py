@@ -70,17 +70,16 @@ async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answ
     Raises:
         BadResponse: no record of the list can be parsed.
         Exception: an error of `list_markets`. It is raised again if it is a FetchError or TooLate. Other errors are
-            raised again if the list cannot be read in parts, because not all answers were received, or because the
-            records of this exchange refer to each other by their positions.
+            raised again if the list cannot be read in parts, because not all answers were received.
     """
     skipped: list[str] = []
     try:
         records = list(await list_markets())
     except Exception as error:
         answered = answer.recorded and not answer.under_way
-        if not answered or venue.positional_markets or isinstance(error, (FetchError, TooLate)):
+        if not answered or isinstance(error, (FetchError, TooLate)):
             raise
-        records = await _parse_in_parts(list_markets, answer, error, skipped)
+        records = await _parse_in_parts(list_markets, venue, answer, error, skipped)
     markets: list[Market] = []
     assets = _asset_fields(records)
     for record in records:
@@ -95,9 +94,11 @@ async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answ
     return MarketList(unique_markets(markets), tuple(skipped))
 
 
-async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exception, skipped: list[str]) -> list[Any]:
+async def _parse_in_parts(
+    list_markets: ListMarkets, venue: Venue, answer: Answer, error: Exception, skipped: list[str]
+) -> list[Any]:
     for key, parsed in answer.recorded.items():
-        container = container_of(parsed)
+        container = container_of(parsed, venue.market_records)
         if container is None:
             continue
         records, unreadable = await _parse_container(list_markets, answer, key, container)

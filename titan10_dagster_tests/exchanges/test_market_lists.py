@@ -81,10 +81,32 @@ def test_a_null_among_the_records_costs_no_market(sandbox: Sandbox, exchange: st
     whole, _ = listed(exchange, sandbox.url(exchange))
 
     def with_null(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        place = len(items) if venue_of(exchange).positional_markets else 3
+        place = 3 if venue_of(exchange).market_records is None else len(items)
         return [*items[:place], ("null", None), *items[place:]]
 
     assert listed_with(exchange, sandbox.url(exchange), with_null).markets == whole.markets
+
+
+@pytest.mark.parametrize("decimals", [None, "x", {}, "1e9"])
+def test_a_broken_token_of_hyperliquid_costs_only_its_own_markets(decimals: Any) -> None:
+    names = ["USDC", "A", "B", "C"]
+    tokens = [{"name": name, "szDecimals": 2, "index": place} for place, name in enumerate(names)]
+    tokens[2]["szDecimals"] = decimals
+    universe = [{"name": f"@{place}", "tokens": [place, 0], "index": place} for place in (1, 2, 3)]
+    prices = [{"midPx": "1.5"} for _ in range(4)]
+
+    async def work() -> MarketList:
+        async with (
+            serving(says(json.dumps([{"tokens": tokens, "universe": universe}, prices]))) as url,
+            ExchangeClient("hyperliquid", base_url=url, paced=False, now=now) as client,
+        ):
+            return MarketList(await client.fetch_markets(), client.skipped_records)
+
+    found = run(work())
+    names_found = [(market.symbol, market.market_id) for market in found.markets]
+    assert names_found == [("A/USDC", "@1"), ("C/USDC", "@3")]
+    (skipped,) = found.skipped
+    assert "@2" in skipped
 
 
 # A changed record of binance's list, with the exchange's own names.

@@ -14,6 +14,6 @@ VENUE = Venue(
     cost=4,
     quota=Quota(60, 60),
     market_fields=("baseName",),
-    positional_markets=True,
+    market_records=(0, "universe"),
     source="docs: only the last 5000 candles are served",
 )

@@ -179,8 +179,9 @@ class Venue:
         and no other entries is accepted. None if every entry is an error.
     list_markets: a function that requests all spot markets. If it is None, ccxt's `fetch_markets` is used.
     market_fields: further fields of a market that ccxt's class reads.
-    positional_markets: whether records of the market list refer to each other by their positions. If so, the list
-        cannot be read in parts.
+    market_records: the keys and indexes that lead from the answer to its records of markets. This is needed only if a
+        record refers to another list of the answer by position, so that this other list must stay complete. If it is
+        None, the longest list of the answer is used.
     """
 
     exchange: str
@@ -211,7 +212,7 @@ class Venue:
     warning: str | None = None
     list_markets: Callable[[Any], Awaitable[list[Any]]] | None = None
     market_fields: tuple[str, ...] = ()
-    positional_markets: bool = False
+    market_records: tuple[int | str, ...] | None = None
 
     @property
     def overlap(self) -> int:
