@@ -118,7 +118,8 @@ class Pacer:
         async with self._turn:
             while True:
                 await self._due(cost / self._page_cost)
-                if await may_go():
+                # The exchange can ask for a pause while `may_go` is awaited.
+                if await may_go() and self._rest_until <= time.monotonic():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
             # Each sleep ends about a millisecond late. These delays must not add up. Therefore, if this request is late

@@ -196,3 +196,22 @@ def test_pace_and_quota_keep_to_the_documented_limit(exchange: str) -> None:
             assert sum(pacer._most for pacer in pacers) <= facts.quota.requests <= allowed
         assert sum(limit.window / (pacer._interval * facts.cost) for pacer in pacers) <= 0.91 * allowed
     assert facts.quota.seconds in {limit.window for limit in limits}
+
+
+def test_a_rest_that_is_requested_during_the_last_check_holds() -> None:
+    async def work() -> float:
+        pacer = Pacer(0.0)
+        checks = 0
+
+        async def throttled_meanwhile() -> bool:
+            nonlocal checks
+            checks += 1
+            if checks == 1:  # the answer to an earlier request arrives while the breaker is read
+                pacer.rest(0.2, time.monotonic())
+            return True
+
+        before = time.monotonic()
+        await pacer.wait(1.0, throttled_meanwhile)
+        return time.monotonic() - before
+
+    assert asyncio.run(work()) >= 0.19
