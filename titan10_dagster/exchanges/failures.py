@@ -133,7 +133,7 @@ def classify(
     retry_after = _named_end(error, there) or _retry_after(headers, there)
     failure = _Failure(error, status, exchange, symbol, now, retry_after)
     if retry_after is not None and retry_after > LONGEST_REST:
-        if kind is FailureKind.THROTTLED:
+        if kind in (FailureKind.THROTTLED, FailureKind.REFUSED):
             kind = FailureKind.BANNED
         elif kind in _DOWN:
             return failure.as_unavailable(kind)
@@ -260,7 +260,7 @@ _SIMPLE: Mapping[FailureKind, tuple[type[FetchError], str, str]] = {
     FailureKind.PERMANENT: (FetchError, "rejected the request", REJECTED),
 }
 
-_DOWN = (FailureKind.MAINTENANCE, FailureKind.TRANSIENT)
+_DOWN = (FailureKind.MAINTENANCE, FailureKind.TRANSIENT, FailureKind.MALFORMED)
 
 
 @dataclass(frozen=True)

@@ -365,6 +365,20 @@ def test_the_pause_of_an_exchange_that_is_down_is_kept(text: str, expected: type
     assert str(later).endswith("No request is made before 2024-06-20 04:00:05 UTC.")
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(3600, Banned), (60, Refused)])
+def test_a_refusal_that_names_a_long_pause_is_a_ban(seconds: int, expected: type[FetchError]) -> None:
+    refused = mapped(ccxt.ExchangeNotAvailable("<html>"), 403, {"Retry-After": str(seconds)}, exchange="okx")
+    assert type(refused) is expected
+    if isinstance(refused, Banned):
+        assert refused.until == NOW + timedelta(hours=1)
+
+
+def test_the_pause_beside_an_answer_that_cannot_be_read_is_kept() -> None:
+    malformed = mapped(ccxt.BadResponse("not JSON"), 200, {"Retry-After": "30"})
+    assert isinstance(malformed, MalformedAnswer)
+    assert malformed.retry_after == timedelta(seconds=30)
+
+
 def test_the_end_of_a_block_is_read_from_the_message() -> None:
     def blocked(minutes: int) -> FetchError:
         ends = int((NOW + timedelta(minutes=minutes)).timestamp()) * 1000
