@@ -44,6 +44,7 @@ from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phr
 # If an exchange throttles a request or is down, and asks for a pause of at most this length, the run waits. If the
 # pause is longer, the run ends, and the breaker stores the end of the pause.
 LONGEST_REST = timedelta(minutes=10)
+_SHORTEST_REST = timedelta(seconds=1)  # servers round shorter pauses down to zero
 _LONGEST_BAN = timedelta(days=7)
 _CLOCK_SLACK = timedelta(minutes=10)  # a header Date that differs more from this machine's clock is not used
 _QUOTED_CHARACTERS = 160
@@ -304,6 +305,7 @@ class _Failure:
         pause = self.retry_after
         if pause is None:
             pause = venue_of(self.exchange).quota_pause
+        pause = max(pause, _SHORTEST_REST)
         advice = f"Requests pause for {pause.total_seconds():g} s and then continue at a slower pace."
         text = self._text("asks for fewer requests", advice)
         return Throttled(text, retry_after=pause, **self._where())

@@ -379,6 +379,13 @@ def test_the_pause_beside_an_answer_that_cannot_be_read_is_kept() -> None:
     assert malformed.retry_after == timedelta(seconds=30)
 
 
+@pytest.mark.parametrize("text", ["0", "0.0", format_datetime(NOW - timedelta(seconds=3))])
+def test_after_throttling_there_is_always_a_pause(text: str) -> None:
+    throttled = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": text}, exchange="okx")
+    assert isinstance(throttled, Throttled)
+    assert throttled.retry_after == timedelta(seconds=1)
+
+
 def test_the_end_of_a_block_is_read_from_the_message() -> None:
     def blocked(minutes: int) -> FetchError:
         ends = int((NOW + timedelta(minutes=minutes)).timestamp()) * 1000
