@@ -87,6 +87,17 @@ def test_a_null_among_the_records_costs_no_market(sandbox: Sandbox, exchange: st
     assert listed_with(exchange, sandbox.url(exchange), with_null).markets == whole.markets
 
 
+def test_a_broken_record_of_bitstamp_costs_only_its_market(sandbox: Sandbox) -> None:
+    whole, _ = listed("bitstamp", sandbox.url("bitstamp"))
+
+    def change(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return [(items[0][0], {**items[0][1], "base_decimals": "x"}), *items[1:]]
+
+    found = listed_with("bitstamp", sandbox.url("bitstamp"), change)
+    assert len(found.markets) == len(whole.markets) - 1
+    assert len(found.skipped) == 1
+
+
 @pytest.mark.parametrize("decimals", [None, "x", {}, "1e9"])
 def test_a_broken_token_of_hyperliquid_costs_only_its_own_markets(decimals: Any) -> None:
     names = ["USDC", "A", "B", "C"]
