@@ -87,6 +87,31 @@ def test_a_null_among_the_records_costs_no_market(sandbox: Sandbox, exchange: st
     assert listed_with(exchange, sandbox.url(exchange), with_null).markets == whole.markets
 
 
+@pytest.mark.parametrize("broken", [None, "x", {"currency": {}}, {"currency": "BTC", "valueScale": None}])
+def test_a_broken_currency_of_phemex_costs_only_its_markets(sandbox: Sandbox, broken: Any) -> None:
+    whole, _ = listed("phemex", sandbox.url("phemex"))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        async with aiohttp.ClientSession() as session, session.get(f"{sandbox.url('phemex')}{request.rel_url}") as got:
+            parsed = json.loads(await got.read())
+        if isinstance(parsed["data"], dict):
+            currencies = parsed["data"]["currencies"]
+            place = next(place for place, currency in enumerate(currencies) if currency["currency"] == "BTC")
+            currencies[place] = broken
+        return web.json_response(parsed)
+
+    async def work() -> MarketList:
+        async with (
+            serving(answer) as url,
+            ExchangeClient("phemex", base_url=url, paced=False, now=now) as client,
+        ):
+            return MarketList(await client.fetch_markets(), client.skipped_records)
+
+    found = run(work())
+    assert found.markets == [market for market in whole.markets if market.base != "BTC"]
+    assert len(found.skipped) == len(whole.markets) - len(found.markets) > 0
+
+
 def test_a_broken_record_of_bitstamp_costs_only_its_market(sandbox: Sandbox) -> None:
     whole, _ = listed("bitstamp", sandbox.url("bitstamp"))
 

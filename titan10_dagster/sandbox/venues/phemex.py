@@ -77,7 +77,8 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
     if path != _PRODUCTS:
         return {"code": 0, "msg": "OK", "data": []}
-    currencies = [{"currency": name, "code": 1, "valueScale": _SCALE} for name in ("BTC", "USDT")]
+    names = sorted({record["baseCurrency"] for record in records} | {"USDT"})
+    currencies = [{"currency": name, "code": 1, "valueScale": _SCALE} for name in names]
     return {"code": 0, "msg": "", "data": {"currencies": currencies, "products": records, "perpProductsV2": []}}
 
 
