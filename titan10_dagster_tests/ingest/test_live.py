@@ -199,7 +199,7 @@ def test_a_poll_waits_for_another_write_of_its_exchange_and_then_goes_on(scene: 
 
 def test_a_locked_breaker_delays_no_exchange(scene: Scene, database_url: str) -> None:
     store = HealthStore(scene.world.titan10.database)
-    store.apply("binance", lambda health: after_failure(health, NOW, pause=MINUTE, reason="a failure before"))
+    store.apply("binance", lambda health: after_failure(health, MORNING, pause=MINUTE, reason="a failure before"))
     before = healths(scene.world)
 
     def lock(cursor: psycopg2.extensions.cursor) -> None:
