@@ -46,11 +46,12 @@ class Resolution:
 
     markets: the markets in the order of the symbols. Inactive markets are included, because the exchange possibly still
         serves their history.
-    unknown: an error for each symbol that the exchange does not list. Each message suggests similar symbols.
+    unknown: an error for each symbol without a market. UnknownSymbol: the exchange does not list the symbol, and the
+        message suggests similar symbols. TransientError: this is not known, because no new list could be read.
     """
 
     markets: tuple[Market, ...]
-    unknown: Mapping[str, UnknownSymbol]
+    unknown: Mapping[str, FetchError]
 
 
 def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) -> Resolution:

@@ -295,31 +295,19 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
     These symbols are probably misspelled. Their slices are not written, so that no series with such a name is created.
     """
     unknown = {symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)}
-    return _without_trace(titan10, exchange, unknown)
-
-
-def _without_trace(titan10: IngestContext, exchange: str, symbols: set[str]) -> set[str]:
-    """Return the symbols that are neither in the exchange's stored market list nor in the ledger."""
-    unlisted = symbols - set(MarketStore(titan10.database).symbols(exchange)) if symbols else symbols
-    if not unlisted:
+    if not unknown:
         return set()
-    return unlisted - {row.series.symbol for row in ledger.coverage(titan10.database, exchange)}
+    listed = MarketStore(titan10.database).symbols(exchange)
+    stored = {row.series.symbol for row in ledger.coverage(titan10.database, exchange)}
+    return unknown - set(listed) - stored
 
 
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
     """Record in the ledger that the candles of the slices are missing, with the error as the note.
 
-    If a market list is stored, symbols that are neither in this list nor in the ledger are left out, because they are
-    probably misspelled; see `_never_listed`.
-
     If no requests were allowed (`Blocked`), existing rows of the ledger stay unchanged. A change would set their time
     of the last fetch, and the next attempt would have to wait, although no request was made.
     """
-    exchange = slices[0].series.exchange
-    if retrying(lambda: MarketStore(titan10.database).symbols(exchange)):
-        symbols = {slice_.series.symbol for slice_ in slices}
-        misspelled = retrying(lambda: _without_trace(titan10, exchange, symbols))
-        slices = [slice_ for slice_ in slices if slice_.series.symbol not in misspelled]
     if isinstance(error, Blocked):
         known = ledger_rows(titan10, slices)
         slices = [slice_ for slice_ in slices if slice_ not in known]

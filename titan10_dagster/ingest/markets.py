@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.errors import FetchError
+from titan10_dagster.errors import FetchError, TransientError
 from titan10_dagster.exchanges.market_lists import MarketList
 from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
 from titan10_dagster.exchanges.venues.registry import venue_of
@@ -79,7 +80,8 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     - The last list showed changes that a second list must confirm, and an hour has passed since then.
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol in the meantime.
 
-    If the request fails and the stored list has at least one of the symbols, the stored list is used.
+    If the request fails and the stored list has at least one of the symbols, the stored list is used. Possibly the
+    exchange has listed the other symbols in the meantime, so their error is a TransientError.
 
     Raises:
         FetchError: the market list had to be requested, but the request failed or was not allowed.
@@ -98,10 +100,16 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             if not resolution.markets:
                 raise
             log.warning("%s: the stored market list is used, because no new list could be read: %s", exchange, error)
-            return resolution
+            return replace(resolution, unknown={symbol: _undecided(symbol, error) for symbol in resolution.unknown})
         # The stored markets are used, because they include markets that are missing in the new list.
         resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))
     return resolution
+
+
+def _undecided(symbol: str, error: FetchError) -> FetchError:
+    """Return the error of a symbol that is not in the stored market list. `error`: why no new list could be read."""
+    text = f"{error.exchange} {symbol}: the stored market list does not have it, and no new list could be read: {error}"
+    return TransientError(text, exchange=error.exchange, symbol=symbol)
 
 
 def listed_by_exchange(titan10: IngestContext, exchanges: Iterable[str]) -> dict[str, list[str]]:

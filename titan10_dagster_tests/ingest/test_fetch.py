@@ -121,23 +121,16 @@ def test_a_landing_zone_that_cannot_be_written_raises_and_is_noted_in_the_ledger
     assert all(row.present == 0 and "Not a directory" in str(row.note) for row in rows.values())
 
 
-def a_world_with_a_typo(make_world: MakeWorld) -> tuple[World, IngestContext, list[Slice]]:
-    world = make_world({"binance": ["BTC/USDT", "BCT/USDT"]})
-    refresh_markets(world.titan10, "binance")
-    return world, world.titan10, world.titan10.slices("binance", [DAY])
-
-
-def test_a_misspelled_symbol_makes_no_series_even_if_the_exchange_fails(make_world: MakeWorld) -> None:
-    world, titan10, slices = a_world_with_a_typo(make_world)
-    world.sandbox.fault("binance", "http_500", path="candles")
-    with pytest.raises(FetchError):
-        fetch_and_land(titan10, "binance", slices)
-    assert {slice_.series.symbol for slice_ in ledger_rows(titan10, slices)} == {"BTC/USDT"}
-
-
-def test_a_misspelled_symbol_does_not_stop_the_others_while_the_market_list_fails(make_world: MakeWorld) -> None:
-    world, titan10, slices = a_world_with_a_typo(make_world)
+def test_a_symbol_that_is_not_listed_yet_stops_no_other_symbol_while_the_market_list_fails(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"binance": ["BTC/USDT", "NEW/USDT"]})
+    titan10 = world.titan10
+    refresh_markets(titan10, "binance")
     world.sandbox.fault("binance", "http_500", path="markets")
+    slices = titan10.slices("binance", [DAY])
     done = fetch_and_land(titan10, "binance", slices)
-    assert {slice_.series.symbol: rows for slice_, (_, rows) in done.landed.items()} == {"BTC/USDT": 1440}
-    assert set(done.failed) == {"BCT/USDT"}
+    assert "no new list could be read" in str(done.failed["NEW/USDT"])
+    store_slices(titan10, slices)
+    states = {row.slice.series.symbol: row.state for row in ledger_rows(titan10, slices).values()}
+    assert states == {"BTC/USDT": "settled", "NEW/USDT": "partial"}

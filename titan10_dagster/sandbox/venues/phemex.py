@@ -77,7 +77,9 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
     if path != _PRODUCTS:
         return {"code": 0, "msg": "OK", "data": []}
-    names = sorted({record["baseCurrency"] for record in records} | {"USDT"})
+    # The fault bad_markets adds records without currency.
+    bases = {record["baseCurrency"] for record in records if isinstance(record, dict) and "baseCurrency" in record}
+    names = sorted(bases | {"USDT"})
     currencies = [{"currency": name, "code": 1, "valueScale": _SCALE} for name in names]
     return {"code": 0, "msg": "", "data": {"currencies": currencies, "products": records, "perpProductsV2": []}}
 
