@@ -184,7 +184,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
        candle proves that the symbol traded. So a candle after a stored candle is never `pre_listing`, and a candle
        before a stored candle is never `delisted`.
     2. `broken_at_source`: the candle is in `evidence.broken_twice`. `quarantined`: the candle is in
-       `evidence.quarantined` only, and is not before the horizon.
+       `evidence.quarantined` only.
     3. The previous reason, if it is `no_trades`, `outage`, `halted` or `not_listed`. Also the previous reason
        `pre_listing` or `delisted`, if neither the evidence nor a stored candle contradicts it.
     4. The previous reason, if it is `quarantined` or `broken_at_source` and the exchange did not answer for the candle.
@@ -345,7 +345,7 @@ def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> 
         (findings.pre_listing, _CODES[Reason.PRE_LISTING]),
         (findings.delisted, _CODES[Reason.DELISTED]),
         (findings.broken_twice, _CODES[Reason.BROKEN_AT_SOURCE]),
-        (findings.quarantined & ~findings.beyond, _CODES[Reason.QUARANTINED]),
+        (findings.quarantined, _CODES[Reason.QUARANTINED]),
         (kept, was),
         (still_broken, was),
         (observations >= _ENOUGH, _CODES[Reason.NO_TRADES]),

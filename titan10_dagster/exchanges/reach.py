@@ -63,6 +63,10 @@ class Reach:
         self.unproven = self._open.within(oldest, first)
         self.absent_before(first)
 
+    def unproven_until(self, start: int, end: int) -> int | None:
+        """Return the end of the last unproven stretch between `start` and `end` (exclusive); None if there is none."""
+        return max((min(b, end) for a, b in self.unproven if a < end and b > start), default=None)
+
     @property
     def awaits_second_answer(self) -> bool:
         """Return whether a second answer must confirm the horizon, because candles before it are still open."""

@@ -281,7 +281,7 @@ class SeriesState:
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
-        unproven_until = self.survey.unproven_until(to_ms(slice_.start), to_ms(slice_.end))
+        unproven_until = self.survey.reach.unproven_until(to_ms(slice_.start), to_ms(slice_.end))
         received = self._received.release(slice_.day)
         # The time of the fetch is the time of the request, even if the slice is released much later.
         fetched_at = received.requested_at or self._planned_at

@@ -102,14 +102,6 @@ class Survey:
         """Return the start of the first candle that the exchange still serves (ms); None if no horizon is known."""
         return self.reach.horizon
 
-    def unproven_until(self, start: int, end: int) -> int | None:
-        """Return the end of the last unproven stretch between `start` and `end` (exclusive); None if there is none.
-
-        A stretch is unproven if the exchange possibly serves its candles but did not return them (see `Reach`).
-        """
-        ends = [min(b, end) for a, b in self.reach.unproven if a < end and b > start]
-        return max(ends, default=None)
-
     @property
     def requests_recent(self) -> bool:
         """Return whether a request for recent candles is in progress."""

@@ -93,7 +93,7 @@ def model_reason(
         return Reason.PRE_LISTING
     if reported_delisted and not traded_after:
         return Reason.DELISTED
-    if twice or (broken and not beyond):
+    if broken:
         return Reason.BROKEN_AT_SOURCE if twice else Reason.QUARANTINED
     if known.reason in CONFIRMED_ABSENT:
         return known.reason
@@ -394,9 +394,11 @@ def test_a_broken_candle_that_the_exchange_no_longer_serves_is_final() -> None:
     broken, present = SLICE.grid()[7:8], np.delete(SLICE.grid(), 7)
     gaps = explain(present, SLICE, Evidence(NEXT_DAY, quarantined=broken))
     assert reasons(gaps) == [(1, Reason.QUARANTINED, 0)]
-    for quarantined in (broken, NO_CANDLES):
-        later = Evidence(NEXT_DAY + timedelta(hours=6), quarantined=quarantined, horizon=SLICE.end)
-        assert reasons(explain(present, SLICE, later, gaps)) == [(1, Reason.BEYOND_HORIZON, 0)]
+    later = NEXT_DAY + timedelta(hours=6)
+    again = explain(present, SLICE, Evidence(later, quarantined=broken, horizon=SLICE.end), gaps)
+    assert reasons(again) == [(1, Reason.QUARANTINED, 0)]
+    gone = explain(present, SLICE, Evidence(later, horizon=SLICE.end), gaps)
+    assert reasons(gone) == [(1, Reason.BEYOND_HORIZON, 0)]
 
 
 def test_a_candle_received_broken_twice_is_counted_until_its_last_check() -> None:
