@@ -28,7 +28,10 @@ from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings_values import DATABASE_SCHEMES
 from titan10_dagster.store.urls import sqlalchemy_url
 
-OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
 
 
 @dg.asset
