@@ -88,20 +88,8 @@ class MalformedFile(ArchiveError):
 class FetchError(Titan10Error):
     """An exchange did not serve the requested candles or markets.
 
-    `status` is the HTTP status of the answer, None if there was no answer.
-    """
-
-    def __init__(self, message: str, *, exchange: str, symbol: str | None = None, status: int | None = None) -> None:
-        super().__init__(message)
-        self.exchange = exchange
-        self.symbol = symbol
-        self.status = status
-
-
-class TransientError(FetchError):
-    """A fault that usually goes away by itself. The request is repeated with exponential backoff and jitter.
-
-    `retry_after`: no request should be made during this time; None if the exchange did not ask for a pause.
+    `status`: the HTTP status of the answer; None if there was no answer. `retry_after`: how long no request should be
+    made; None if the exchange did not ask for a pause.
     """
 
     def __init__(
@@ -113,8 +101,15 @@ class TransientError(FetchError):
         status: int | None = None,
         retry_after: timedelta | None = None,
     ) -> None:
-        super().__init__(message, exchange=exchange, symbol=symbol, status=status)
+        super().__init__(message)
+        self.exchange = exchange
+        self.symbol = symbol
+        self.status = status
         self.retry_after = retry_after
+
+
+class TransientError(FetchError):
+    """A fault that usually goes away by itself. The request is repeated with exponential backoff and jitter."""
 
 
 class MalformedAnswer(TransientError):
@@ -134,19 +129,7 @@ class ProxyFailed(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange refused a request because of too many requests. `retry_after`: the time to pause."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        exchange: str,
-        symbol: str | None = None,
-        status: int | None = None,
-        retry_after: timedelta | None = None,
-    ) -> None:
-        super().__init__(message, exchange=exchange, symbol=symbol, status=status)
-        self.retry_after = retry_after
+    """The exchange refused a request because of too many requests."""
 
 
 class Blocked(FetchError):

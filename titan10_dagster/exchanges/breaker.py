@@ -253,7 +253,7 @@ class Breaker:
         self._pace = believed(health, self.now()).pace
         return self._pace
 
-    async def paused(self, error: Throttled | TransientError, requested_at: datetime) -> Pace | None:
+    async def paused(self, error: FetchError, requested_at: datetime) -> Pace | None:
         """Record the pause that the exchange asked for, and return the new pace. Only throttling makes the pace slower.
 
         If the database does not answer within two seconds, the result is None. The pause is then recorded later, as
@@ -282,8 +282,7 @@ class Breaker:
 
     async def _rest(self, error: FetchError) -> NoReturn:
         """Open the breaker for the pause that the exchange requested, at least for `pause`. Raise BreakerOpen."""
-        demanded = error.retry_after if isinstance(error, Throttled) else None
-        until = self.now() + max(demanded or self.pause, self.pause)
+        until = self.now() + max(error.retry_after or self.pause, self.pause)
         health = await self._apply(lambda health: after_rest(health, self.now(), until, _reason(error)))
         raise _open(health, health.open_until or until) from error
 

@@ -274,19 +274,19 @@ class ExchangeClient:
         timed_out = isinstance(error, _TIMEOUTS) and isinstance(failure, TransientError) and status is None
         if timed_out and self._watch.explains_timeout(answer.sent):
             return _stalled(exchange, symbol)
-        if isinstance(failure, Throttled) and failure.retry_after is not None:
-            self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
-            await self._record_pause(failure, answer.requested_at or self.now())
-        elif isinstance(failure, TransientError) and failure.retry_after is not None:
-            self.pacer.pause(failure.retry_after.total_seconds())
+        if failure.retry_after is not None:
+            if isinstance(failure, Throttled):
+                self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
+            else:
+                self.pacer.pause(failure.retry_after.total_seconds())
             await self._record_pause(failure, answer.requested_at or self.now())
         if isinstance(failure, Blocked):
             self._blocked = failure
         return failure
 
-    async def _record_pause(self, failure: Throttled | TransientError, requested_at: datetime) -> None:
-        # An error of the database is ignored here, because the client itself already pauses, and the fetch can
-        # write candles to the landing zone without the database.
+    async def _record_pause(self, failure: FetchError, requested_at: datetime) -> None:
+        # An error of the database is ignored here, because the client itself already pauses, and the fetch can write
+        # candles to the landing zone without the database.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.paused(failure, requested_at)
             if pace is not None:

@@ -281,7 +281,7 @@ class _Failure:
         if kind is FailureKind.THROTTLED:
             return self._throttled()
         class_, happened, advice = _SIMPLE[kind]
-        if self.retry_after and issubclass(class_, TransientError) and kind in _DOWN:
+        if self.retry_after and kind in _DOWN:
             advice = f"No request is made for {self.retry_after.total_seconds():g} s. {advice}"
             return class_(self._text(happened, advice), retry_after=self.retry_after, **self._where())
         return class_(self._text(happened, advice), **self._where())
