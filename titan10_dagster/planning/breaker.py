@@ -13,7 +13,8 @@ ends.
 Some requests are still in progress when the breaker opens. If they succeed or fail later, the breaker stays open. Only
 a ban, or a pause that the exchange requests, can make the current pause longer. All instants are aware and UTC.
 
-If a machine's clock was far ahead, it stored pauses that end far in the future. They are not believed: see `believed`.
+While a machine's clock is far ahead, it stores pauses that end far in the future. Therefore each stored state passes
+through `believed` before it is used.
 
 The pace (`planning/pace.py`) and the last error are stored together with the breaker. A successful request does not
 delete the last error.
@@ -97,16 +98,15 @@ def believed(health: Health, now: datetime) -> Health:
     stored = [instant for instant in (health.changed_at, health.last_error_at) if instant is not None]
     if not stored or max(stored) <= latest:
         return health
-    changed_at, last_error_at = _at_most(health.changed_at, now), _at_most(health.last_error_at, now)
     pace = Pace(health.pace.share, _at_most(health.pace.at, now))
-    known = replace(health, last_error_at=last_error_at, pace=pace)
+    known = replace(health, last_error_at=_at_most(health.last_error_at, now), pace=pace)
     if health.changed_at is None or health.changed_at <= latest:
         return known
     return replace(
         known,
         open_until=_at_most(health.open_until, now),
         probe_until=_at_most(health.probe_until, now),
-        changed_at=changed_at,
+        changed_at=now,
         shut_since=_at_most(health.shut_since, now),
     )
 
@@ -186,7 +186,6 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 
     A current pause that ends later is not shortened. After the ban, requests start again at half of the pace.
     """
-    health = believed(health, now)
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
     return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
@@ -197,7 +196,6 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 
     A current pause that ends later is not shortened. The rest does not count as a failure.
     """
-    health = believed(health, now)
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     noted = after_error(health, now, reason)
@@ -211,7 +209,6 @@ def after_throttling(
 
     `rest`: how long to make no requests, as requested by the exchange.
     """
-    health = believed(health, now)
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 

@@ -249,7 +249,7 @@ AHEAD = NOW + timedelta(days=30)  # the time of a clock that was a month ahead
 def test_a_state_that_a_clock_far_ahead_stored_does_not_last() -> None:
     banned = after_ban(CLOSED, AHEAD, AHEAD + timedelta(minutes=10), "418")
     assert may_request(banned, NOW) == PROBE
-    again = after_ban(banned, NOW, NOW + PAUSE, "418")
+    again = after_ban(believed(banned, NOW), NOW, NOW + PAUSE, "418")
     assert (again.open_until, again.shut_since) == (NOW + PAUSE, NOW)
     _, probing = ask(failing(CLOSED, 5, AHEAD), AHEAD + PAUSE, LEASE)
     assert may_request(probing, NOW) == PROBE
@@ -257,10 +257,11 @@ def test_a_state_that_a_clock_far_ahead_stored_does_not_last() -> None:
 
 def test_a_pace_that_a_clock_far_ahead_stored_does_not_last() -> None:
     throttled = after_throttling(CLOSED, AHEAD, AHEAD, "429", timedelta(minutes=1))
-    pace = believed(throttled, NOW).pace
+    known = believed(throttled, NOW)
+    pace = known.pace
     assert (pace.rest(NOW), pace.as_of(NOW)) == (timedelta(0), 0.5)
     assert pace.as_of(NOW + timedelta(minutes=5)) == 1.0
-    assert after_throttling(throttled, NOW, NOW, "429").pace.as_of(NOW) == 0.25
+    assert after_throttling(known, NOW, NOW, "429").pace.as_of(NOW) == 0.25
 
 
 def test_a_clock_that_is_slightly_ahead_is_believed() -> None:
