@@ -1,8 +1,8 @@
--- The days of the given series for which to try the archive. The slice of such a day is settled, and has missing
--- candles that REST no longer serves.
--- A day is returned in two cases. The archive was not tried yet for this day, and :untried is true. Or the last attempt was made at or before
--- :before, and the archive could not answer or did not have the file yet. `Tried.reopens` in store/reopened.py contains
--- the same rule. Change both rules together.
+-- The days of the given series for which to try a source. The slice of such a day is settled, and has missing candles
+-- with the reason beyond_horizon.
+-- A day is returned in two cases. The archive was not tried yet for this day, and :untried is true. Or the last attempt
+-- was made at or before :before, and its note contains one of the texts in :passing. `Tried.reopens` in
+-- store/reopened.py contains the same rule. Change both rules together.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads each series through the partial index.
 SELECT series.number, found.day
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[], %(firsts)s::date[]) WITH ORDINALITY

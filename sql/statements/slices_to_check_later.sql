@@ -2,8 +2,8 @@
 -- observed four times. Two kinds of gaps are checked. The first kind are halts, outages and broken candles of any day.
 -- The second kind are minutes without trades in busy series, since the day :busy_since.
 -- Whether a series is busy on a day depends on its ledger rows for this day and for up to :days_before days before. The
--- series is busy if at least the share :busy_share of its candles had trades. One absent candle is always allowed, because
--- a week has few long candles. Candles that are missing for another reason, such as a halt, do not count.
+-- series is busy if at least the share :busy_share of its candles had trades. One absent candle is always allowed,
+-- because a week has few long candles. Candles that are missing for another reason, such as a halt, do not count.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads series by series. For the first kind, only
 -- the gaps in the index gaps_to_check_later are read, because the query has the same conditions as this index. For the
 -- second kind, only the ledger rows of recent days are read.

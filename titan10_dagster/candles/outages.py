@@ -22,8 +22,9 @@ of a quiet series must also be more than three times as long as every other stre
 the silence. The reason of an own silence is `halted`.
 
 A candle of four hours or longer is rarely absent for lack of trades if the series usually trades. So for such candles,
-a shorter stretch is an own silence too. The conditions: the series has the candles of at least 60 days among the 60
-days before and the 60 days after the stretch. And on these days, fewer candles are absent than in the stretch.
+a shorter stretch is an own silence too, under two conditions. First, the series has the candles of at least 60 days
+among the 60 days before and the 60 days after the stretch. Second, fewer candles are absent on these days than in the
+stretch.
 
 An own silence of a busy series can contain a few candles. Then these conditions apply too:
 
@@ -217,7 +218,7 @@ def is_too_long(
 
 
 def has_long_candles(timeframe: Timeframe) -> bool:
-    """Return whether few trades are enough for a candle, so that its absence is surprising in a series that trades."""
+    """Return whether a candle is so long that it is rarely absent from a series that usually trades."""
     return timeframe.delta >= LONG_CANDLE
 
 

@@ -96,7 +96,7 @@ class Attempts:
     def rests_until(self, exchange: str) -> datetime | None:
         """Return the end of an exchange's pause after failed attempts. During the pause, no history is requested.
 
-        The pause takes at most LONGEST_REST, because possibly only the failed days are at fault.
+        The pause takes at most LONGEST_REST, because other days can possibly be fetched.
 
         The result is None if the last finished attempt succeeded, or if no attempt has finished.
         """

@@ -28,7 +28,7 @@ from titan10_dagster.candles.slices import Slice
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 # A series is busy on a day if at least this share of the expected candles is present. The share is taken over the last
-# BUSY_DAYS stored days up to this day. One absent candle is always allowed: 1d candles are only seven in a week.
+# BUSY_DAYS stored days up to this day. One absent candle is always allowed, because a week has only seven 1d candles.
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 

@@ -1,4 +1,4 @@
-"""Finds days that an exchange no longer serves by REST, but possibly has in its archive.
+"""Finds days with the reason `beyond_horizon` whose candles a source in the settings possibly has.
 
 If REST no longer serves a candle, the candle has the reason `beyond_horizon`. If Titan-10 can read an archive of the
 exchange, the archive possibly has the candle. Therefore the archive is tried for slices with this reason.
@@ -6,6 +6,8 @@ exchange, the archive possibly has the candle. Therefore the archive is tried fo
 If the archive was already tried for a slice, the ledger's note of the slice begins with a fixed prefix. If the archive
 had no file, or if the file did not contain the candles, the archive is not tried again. But if the archive could not
 answer, or had not published the file yet, the archive is tried again a day later.
+
+If the archive was the only source, the note says so. Such a slice is requested by REST after REST became a source.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Tried:
-    """Describes the ledger's notes of slices for which the archive was already tried.
+    """A rule that decides, from the ledger's notes, for which slices to try a source.
 
-    prefix: each of these notes begins with this text.
-    passing: if the note contains one of these texts, the archive may have the candles later.
-    before: if the note contains one of the texts in `passing`, the archive is tried again if the last attempt was at or
+    prefix: if the archive was already tried for a slice, the slice's note begins with this text.
+    passing: if such a note contains one of these texts, the source possibly has the candles now.
+    before: if such a note contains one of the texts in `passing`, the source is tried if the last attempt was at or
         before this time (aware, UTC).
-    untried: whether the slices for which the archive was not tried yet are tried now.
+    untried: whether to try the source for slices for which the archive was not tried yet.
     """
 
     prefix: str
@@ -39,7 +41,7 @@ class Tried:
     untried: bool = True
 
     def reopens(self, note: str | None, fetched_at: datetime) -> bool:
-        """Return whether to try the archive for a slice with this note.
+        """Return whether to try the source for a slice with this note.
 
         The file sql/statements/reopened_days.sql contains the same rule. Change both rules together.
         """
@@ -49,7 +51,7 @@ class Tried:
 
 
 def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> list[MissingDays]:
-    """Return the days for which to try the archive, in the order of the series. REST no longer serves these days.
+    """Return the days for which to try a source, in the order of the series. Their candles are `beyond_horizon`.
 
     `firsts`: the series, each with its first day. Days before the first day are left out.
     """

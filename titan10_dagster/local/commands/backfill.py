@@ -115,8 +115,8 @@ def run_backfill(
 ) -> int:
     """Run the backfill, print its result and return the exit code.
 
-    `more`: other fields for the JSON document. `failed_before`: whether the command failed partly before the backfill,
-    so the exit code is not DONE.
+    `more`: other fields for the JSON document. `failed_before`: whether a part of the command failed before the
+    backfill. In this case, the exit code is never DONE.
     """
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))

@@ -66,7 +66,7 @@ def _show(result: Reconciliation) -> None:
         print_lines(_line(difference))
     more = sum(len(comparison.differences) for comparison in result.compared) - _MOST_LINES
     if more > 0:
-        click.echo(f"... and {counted(more, 'more value')}; see --json.")
+        click.echo(f"... and {counted(more, 'more value')}. Use --json to see all values.")
     for slice_, reason in result.not_compared.items():
         print_lines(f"{slice_} was not compared. {reason}")
     click.echo(summary(result))
